@@ -1,1 +1,3 @@
-fn main(){}
+//! Starts the command line, nothing else.
+
+fn main() {}

@@ -1,0 +1,11 @@
+//! The CRDs, generated from the types.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+use super::{ClusterRemediationPolicy, Pause, Remediation, RemediationPolicy};
+
+/// Every CRD, in the order in which they are printed.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    vec![ClusterRemediationPolicy::crd(), Pause::crd(), RemediationPolicy::crd(), Remediation::crd()]
+}

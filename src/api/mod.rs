@@ -1,0 +1,42 @@
+//! The custom resources as types: `paramedic.dev/v1alpha1`.
+//!
+//! Takes YAML and JSON; gives typed, validated values and the schemas of the CRDs. What a single value can tell about
+//! itself is checked while it is read, so that every reader (a file, the API, `check`) refuses the same things, and can
+//! say where. No I/O. Of the rest of the crate it knows only `alert`, whose matchers a policy is written in.
+
+mod crd;
+mod limits;
+mod object;
+mod pause;
+mod policy;
+mod quantity;
+mod remediation;
+mod step;
+
+pub use crd::crds;
+pub use limits::{Limits, Rate};
+pub use object::{ObjectRef, TargetKind};
+pub use pause::{Pause, PauseScope, PauseSpec};
+pub use policy::{
+    ClusterRemediationPolicy, ClusterRemediationPolicySpec, Mode, PolicyStatus, RemediationPolicy,
+    RemediationPolicySpec, TargetSpec,
+};
+pub use quantity::{CountOrPercent, PositiveDuration};
+pub use remediation::{
+    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, JournalEntry, Phase, PolicyKind, PolicyRef, Reason,
+    Remediation, RemediationSpec, RemediationStatus,
+};
+pub use step::{Action, RestartMethod, RestartPod, RolloutRestart, Step, Verify};
+
+/// The API group of every kind here.
+pub const GROUP: &str = "paramedic.dev";
+/// The API version of every kind here.
+pub const VERSION: &str = "v1alpha1";
+/// On a target, its subject or its namespace, with the value `true`: Paramedic leaves it alone.
+pub const DISABLED_ANNOTATION: &str = "paramedic.dev/disabled";
+/// On a remediation: whoever sets it wants it to end. The value is the reason.
+pub const CANCEL_ANNOTATION: &str = "paramedic.dev/cancel";
+/// On a remediation: the name of its policy, for selectors.
+pub const POLICY_LABEL: &str = "paramedic.dev/policy";
+/// On a remediation: the fingerprint of its alert, for selectors.
+pub const FINGERPRINT_LABEL: &str = "paramedic.dev/fingerprint";

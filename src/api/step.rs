@@ -1,0 +1,164 @@
+//! The steps of a policy's ladder.
+
+use std::time::Duration;
+
+use kube::KubeSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+
+use super::PositiveDuration;
+
+/// One rung: exactly one action, and how to tell that it helped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", try_from = "StepFields")]
+pub struct Step {
+    /// Ends the target pod, so that its controller starts a new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart_pod: Option<RestartPod>,
+    /// Restarts every pod of the subject, as `kubectl rollout restart` does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout_restart: Option<RolloutRestart>,
+    /// When the step counts as a success.
+    pub verify: Verify,
+}
+
+/// One rung of the ladder: exactly one action, and how to tell that it helped.
+// What [`Step`] is read through, so that a step with no action, or with two, is refused where it stands.
+#[derive(Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("[has(self.restartPod), has(self.rolloutRestart)].filter(x, x).size() == 1")
+    .message("a step has exactly one action: restartPod or rolloutRestart"))]
+struct StepFields {
+    /// Ends the target pod, so that its controller starts a new one.
+    restart_pod: Option<RestartPod>,
+    /// Restarts every pod of the subject, as `kubectl rollout restart` does.
+    rollout_restart: Option<RolloutRestart>,
+    /// When the step counts as a success.
+    #[serde(default)]
+    verify: Verify,
+}
+
+impl JsonSchema for Step {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Step".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        StepFields::json_schema(generator)
+    }
+}
+
+impl TryFrom<StepFields> for Step {
+    type Error = &'static str;
+
+    fn try_from(fields: StepFields) -> Result<Self, Self::Error> {
+        if usize::from(fields.restart_pod.is_some()) + usize::from(fields.rollout_restart.is_some()) != 1 {
+            return Err("a step has exactly one action: restartPod or rolloutRestart");
+        }
+        if fields.verify.stable_for > fields.verify.within {
+            return Err("verify.stableFor is longer than verify.within, so the step could never succeed");
+        }
+        Ok(Self { restart_pod: fields.restart_pod, rollout_restart: fields.rollout_restart, verify: fields.verify })
+    }
+}
+
+/// A step's action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action<'a> {
+    /// [`Step::restart_pod`]
+    RestartPod(&'a RestartPod),
+    /// [`Step::rollout_restart`]
+    RolloutRestart(&'a RolloutRestart),
+}
+
+impl Step {
+    /// The action. `None` cannot come out of anything that was read, only out of a `Step` put together by hand.
+    pub fn action(&self) -> Option<Action<'_>> {
+        match (&self.restart_pod, &self.rollout_restart) {
+            (Some(restart), None) => Some(Action::RestartPod(restart)),
+            (None, Some(restart)) => Some(Action::RolloutRestart(restart)),
+            _ => None,
+        }
+    }
+}
+
+impl Action<'_> {
+    /// The name of the field that holds it; in journals, metrics and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RestartPod(_) => "restartPod",
+            Self::RolloutRestart(_) => "rolloutRestart",
+        }
+    }
+}
+
+/// Ends the target pod; its controller starts another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RestartPod {
+    /// `Evict` honours PodDisruptionBudgets, `Delete` does not. Default `Evict`.
+    #[serde(default)]
+    pub method: RestartMethod,
+    /// How long the pod gets to shut down; the pod's own setting where this is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_period: Option<PositiveDuration>,
+}
+
+/// How a pod is ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RestartMethod {
+    /// By the eviction API, which refuses while a `PodDisruptionBudget` is at its limit.
+    #[default]
+    Evict,
+    /// By deletion.
+    Delete,
+}
+
+/// Restarts every pod of a Deployment, `StatefulSet` or `DaemonSet` by a new revision of its template.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RolloutRestart {}
+
+/// When a step has helped: the subject is healthy and the alert is gone, unbroken for a while, in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Verify {
+    /// How long after the action it may take. Default `5m`.
+    pub within: PositiveDuration,
+    /// How long health and silence must last unbroken. Set it to the rule's `for` plus two evaluations, or a relapse is
+    /// taken for a success. Default `1m`.
+    pub stable_for: PositiveDuration,
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Self { within: PositiveDuration::from_secs(300), stable_for: PositiveDuration::from_secs(60) }
+    }
+}
+
+impl Verify {
+    /// How long after the action the step has failed.
+    pub const fn deadline(&self) -> Duration {
+        self.within.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_has_exactly_one_action() {
+        let one: Step = serde_json::from_str(r#"{"restartPod":{}}"#).unwrap();
+        assert_eq!(one.action().map(Action::name), Some("restartPod"));
+        for bad in [r"{}", r#"{"restartPod":{},"rolloutRestart":{}}"#, r#"{"restartPods":{}}"#] {
+            assert!(serde_json::from_str::<Step>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_verification_that_could_never_succeed_is_refused() {
+        let error = serde_json::from_str::<Step>(r#"{"restartPod":{},"verify":{"within":"30s"}}"#).unwrap_err();
+        assert!(error.to_string().contains("stableFor"), "{error}");
+    }
+}
