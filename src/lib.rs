@@ -3,3 +3,5 @@
 
 pub mod alert;
 pub mod api;
+pub mod policy;
+pub mod triage;

@@ -15,7 +15,7 @@ mod step;
 
 pub use crd::crds;
 pub use limits::{Limits, Rate};
-pub use object::{ObjectRef, TargetKind};
+pub use object::{ObjectKey, ObjectRef, TargetKind};
 pub use pause::{Pause, PauseScope, PauseSpec};
 pub use policy::{
     ClusterRemediationPolicy, ClusterRemediationPolicySpec, Mode, PolicyStatus, RemediationPolicy,

@@ -27,6 +27,10 @@ pub enum Mode {
 pub struct TargetSpec {
     /// The kind. An alert that names an object of another kind too (its exporter's pod, say) does not lead there.
     pub kind: TargetKind,
+    /// The alert is about the very pod that its metrics were scraped from: an application that exports its own. Without
+    /// it such a pod is taken for an exporter that reports on something else, and left alone. Default `false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_scrape_target: bool,
 }
 
 /// Both kinds of policy have these fields; only the cluster's has `namespaces`. (Not a flattened struct, as serde cannot

@@ -236,6 +236,8 @@ pub enum ActionOutcome {
     Refused,
     /// Nobody can tell.
     Unknown,
+    /// It would have been done, were the mode not `DryRun`.
+    DryRun,
 }
 
 impl ActionOutcome {
@@ -254,6 +256,7 @@ impl ActionOutcome {
             Self::Conflict => "Conflict",
             Self::Refused => "Refused",
             Self::Unknown => "Unknown",
+            Self::DryRun => "DryRun",
         }
     }
 }

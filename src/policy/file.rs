@@ -1,0 +1,263 @@
+//! Policies from YAML and JSON files, and what is wrong with them: file, line, column and field.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{Policy, Problem};
+use crate::api::{
+    ClusterRemediationPolicy, ClusterRemediationPolicySpec, GROUP, PolicyStatus, RemediationPolicy,
+    RemediationPolicySpec, VERSION,
+};
+
+/// Something wrong with a file. Displays as `file:line:column: field: message`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct FileProblem {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: Option<u64>,
+    /// The column, from 1.
+    pub column: Option<u64>,
+    /// The field, as a path such as `spec.steps[0].verify`.
+    pub field: Option<String>,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for FileProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let (Some(line), Some(column)) = (self.line, self.column) {
+            write!(f, ":{line}:{column}")?;
+        }
+        match &self.field {
+            Some(field) => write!(f, ": {field}: {}", self.message),
+            None => write!(f, ": {}", self.message),
+        }
+    }
+}
+
+/// Reads every policy under the paths: files as they are, directories with all that is in them but for names that
+/// begin with a dot (a ConfigMap's mount keeps its copies there). One problem refuses the whole, so that a set is never
+/// in force in part.
+pub fn load(paths: &[PathBuf]) -> Result<Vec<Policy>, Vec<FileProblem>> {
+    let (policies, problems) = check(paths);
+    if problems.is_empty() { Ok(policies) } else { Err(problems) }
+}
+
+/// Like [`load`], but gives the good ones beside the problems.
+pub fn check(paths: &[PathBuf]) -> (Vec<Policy>, Vec<FileProblem>) {
+    let mut policies: Vec<(Policy, PathBuf)> = Vec::new();
+    let mut problems = Vec::new();
+    for path in paths {
+        match files(path) {
+            Err(error) => problems.push(whole_file(path, format!("cannot be read: {error}"))),
+            Ok(files) => {
+                for file in files {
+                    let (good, bad) = read(&file);
+                    problems.extend(bad);
+                    for policy in good {
+                        match policies.iter().find(|(other, _)| other.reference.uid == policy.reference.uid) {
+                            Some((_, first)) => problems.push(whole_file(
+                                &file,
+                                format!("{} is already in {}", policy.reference, first.display()),
+                            )),
+                            None => policies.push((policy, file.clone())),
+                        }
+                    }
+                }
+            }
+        }
+    }
+    (policies.into_iter().map(|(policy, _)| policy).collect(), problems)
+}
+
+fn whole_file(file: &Path, message: String) -> FileProblem {
+    FileProblem { file: file.to_owned(), line: None, column: None, field: None, message }
+}
+
+/// The files under a path, sorted.
+fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    let mut entries = fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        let path = entry.path();
+        let known = path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known));
+        if fs::metadata(&path)?.is_dir() {
+            found.extend(files(&path)?);
+        } else if known {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+fn read(file: &Path) -> (Vec<Policy>, Vec<FileProblem>) {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => return (Vec::new(), vec![whole_file(file, format!("cannot be read: {error}"))]),
+    };
+    let mut policies = Vec::new();
+    let mut problems = Vec::new();
+    for document in documents(&text) {
+        match policy(file, &document) {
+            Ok(policy) => policies.push(policy),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    (policies, problems)
+}
+
+/// The documents of a YAML stream, each with the lines before it left empty, so that positions stay those of the file.
+///
+/// A line that begins with `---` and a blank ends a document wherever it stands (YAML 1.2.2, 9.1.2), so lines are
+/// enough to tell.
+fn documents(text: &str) -> Vec<String> {
+    let mut documents = vec![String::new()];
+    for (lines_before, line) in text.lines().enumerate() {
+        let after = line.strip_prefix("---");
+        if after.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '#'])) {
+            documents.push("\n".repeat(lines_before));
+        } else if let Some(document) = documents.last_mut() {
+            document.push_str(line);
+        }
+        if let Some(document) = documents.last_mut() {
+            document.push('\n');
+        }
+    }
+    let has_content = |document: &String| {
+        document.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#') && line != "...")
+    };
+    documents.retain(has_content);
+    documents
+}
+
+/// What every document has; the rest of it is read once the kind is known.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head {
+    api_version: String,
+    kind: String,
+}
+
+/// A policy's document. kube's own root type lets unknown fields beside `spec` pass.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Document<S> {
+    #[serde(rename = "apiVersion")]
+    _api_version: String,
+    #[serde(rename = "kind")]
+    _kind: String,
+    metadata: ObjectMeta,
+    spec: S,
+    /// `kubectl get -o yaml` writes it; it is ignored.
+    #[serde(rename = "status")]
+    _status: Option<PolicyStatus>,
+}
+
+fn policy(file: &Path, document: &str) -> Result<Policy, FileProblem> {
+    let head: Head = parse(file, document)?;
+    let expected = format!("{GROUP}/{VERSION}");
+    if head.api_version != expected {
+        return Err(at_field(file, document, "apiVersion", format!("`{}` is not {expected}", head.api_version)));
+    }
+    let compiled = match head.kind.as_str() {
+        "RemediationPolicy" => {
+            let Document { metadata, spec, .. } = parse::<Document<RemediationPolicySpec>>(file, document)?;
+            Policy::from_file(RemediationPolicy { metadata, spec, status: None })
+        }
+        "ClusterRemediationPolicy" => {
+            let Document { metadata, spec, .. } = parse::<Document<ClusterRemediationPolicySpec>>(file, document)?;
+            Policy::from_cluster_file(ClusterRemediationPolicy { metadata, spec, status: None })
+        }
+        other => {
+            let hint = nearest(other, &["RemediationPolicy", "ClusterRemediationPolicy"]);
+            return Err(at_field(file, document, "kind", format!("`{other}` is no kind of policy{hint}")));
+        }
+    };
+    compiled.map_err(|problem| {
+        let field = match &problem {
+            Problem::NoName | Problem::NoNamespace | Problem::ClusterPolicyInNamespace => "metadata",
+            Problem::Namespaces => "namespaces",
+            Problem::NoMatcher | Problem::MatchesEverything | Problem::TooManyUnindexed { .. } => "match",
+            Problem::Steps(_) | Problem::RestartPodOfWorkload { .. } => "steps",
+            Problem::Unreadable(_) => "spec",
+        };
+        at_field(file, document, field, problem.to_string())
+    })
+}
+
+/// A problem of a field as a whole: its position is the first line that begins with its key.
+fn at_field(file: &Path, document: &str, key: &str, message: String) -> FileProblem {
+    let found = document.lines().enumerate().find_map(|(index, line)| {
+        let text = line.trim_start();
+        let rest = text.strip_prefix(key).or_else(|| text.strip_prefix(&format!("\"{key}\"")));
+        rest.filter(|rest| rest.trim_start().starts_with(':')).map(|_| (index + 1, line.len() - text.len() + 1))
+    });
+    let position = |number: usize| u64::try_from(number).ok();
+    FileProblem {
+        file: file.to_owned(),
+        line: found.and_then(|(line, _)| position(line)),
+        column: found.and_then(|(_, column)| position(column)),
+        field: None,
+        message,
+    }
+}
+
+fn parse<T: DeserializeOwned>(file: &Path, document: &str) -> Result<T, FileProblem> {
+    let mut field = None;
+    serde_saphyr::with_deserializer_from_str(document, |deserializer| {
+        serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            field = Some(error.path().to_string()).filter(|path| path != ".");
+            error.into_inner()
+        })
+    })
+    .map_err(|error| {
+        let error = error.without_snippet();
+        let location = error.location();
+        let message = match error {
+            serde_saphyr::Error::SerdeUnknownField { field, expected, .. } => {
+                format!("there is no field `{field}`{}", nearest(field, expected))
+            }
+            serde_saphyr::Error::SerdeUnknownVariant { variant, expected, .. } => {
+                format!("`{variant}` is none of {}{}", expected.join(", "), nearest(variant, expected))
+            }
+            other => message(other),
+        };
+        FileProblem {
+            file: file.to_owned(),
+            line: location.map(|location| location.line()),
+            column: location.map(|location| location.column()),
+            field,
+            message,
+        }
+    })
+}
+
+/// The parser's own message, on one line and without the position, which is said before it.
+fn message(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::{MessageFormatter, UserMessageFormatter};
+    UserMessageFormatter.format_message(error).replace('\n', " ")
+}
+
+/// `; did you mean X?` where one of the known names is near.
+fn nearest(name: &str, known: &[&'static str]) -> String {
+    known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or_else(String::new, |(_, candidate)| format!("; did you mean `{candidate}`?"))
+}

@@ -1,0 +1,15 @@
+//! Policies in force: read from files and from the API, validated, and indexed for matching.
+//!
+//! `compiled` (pure) turns what was written into what is matched; `set` (pure) is the index; `file` reads files;
+//! `store` holds the set in force and takes in the two origins.
+
+mod compiled;
+mod file;
+mod set;
+mod store;
+
+pub use compiled::{ALL_NAMESPACES, Origin, Policy, Problem};
+pub(crate) use compiled::{covers, digest};
+pub use file::{FileProblem, check, load};
+pub use set::{MAX_UNINDEXED, PolicySet};
+pub use store::{PolicyStore, Rejected};

@@ -1,0 +1,56 @@
+//! The set in force, put together from two origins: files and custom resources.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use super::{Policy, PolicySet, Problem};
+use crate::api::PolicyRef;
+
+/// A policy that is not in force, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Which.
+    pub reference: PolicyRef,
+    /// Why.
+    pub problem: Problem,
+}
+
+/// Holds the set in force. Readers never wait; the two origins replace their part whole.
+#[derive(Default)]
+pub struct PolicyStore {
+    current: ArcSwap<PolicySet>,
+    origins: Mutex<Origins>,
+}
+
+#[derive(Default)]
+struct Origins {
+    files: Vec<Policy>,
+    resources: Vec<Policy>,
+}
+
+impl PolicyStore {
+    /// The set in force now.
+    pub fn current(&self) -> Arc<PolicySet> {
+        self.current.load_full()
+    }
+
+    /// Replaces the policies from files; gives those that cannot be in force.
+    pub fn set_files(&self, policies: Vec<Policy>) -> Vec<Rejected> {
+        self.replace(|origins| origins.files = policies)
+    }
+
+    /// Replaces the policies from the API; gives those that cannot be in force.
+    pub fn set_resources(&self, policies: Vec<Policy>) -> Vec<Rejected> {
+        self.replace(|origins| origins.resources = policies)
+    }
+
+    fn replace(&self, change: impl FnOnce(&mut Origins)) -> Vec<Rejected> {
+        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut origins);
+        let all = origins.files.iter().chain(&origins.resources).cloned();
+        let (set, rejected) = PolicySet::build(all);
+        self.current.store(Arc::new(set));
+        rejected.into_iter().map(|(reference, problem)| Rejected { reference, problem }).collect()
+    }
+}

@@ -1,0 +1,259 @@
+//! Which remediations an alert leads to. Pure.
+//!
+//! Takes an alert, the source that delivered it, the policies in force and what is known of earlier records; gives the
+//! records to create, those that are already there, and the reasons where there is none.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::{
+    alert::{Alert, Fingerprint, Labels, RAISED_BY_LABEL, RAISED_BY_PARAMEDIC},
+    api::{
+        AlertRecord, FINGERPRINT_LABEL, Mode, ObjectKey, POLICY_LABEL, PolicyKind, PolicyRef, Remediation,
+        RemediationSpec,
+    },
+    policy::{ALL_NAMESPACES, Policy, PolicySet, covers, digest},
+};
+
+/// An alert that still fires so long after its record ended begins a new one.
+pub const STILL_FIRING: SignedDuration = SignedDuration::from_mins(10);
+
+/// How old `lastSeen` of an open record may be before a repeat of its alert is written down.
+pub const REFRESH: SignedDuration = SignedDuration::from_mins(1);
+
+/// What a credential's alerts may lead to.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceScope<'a> {
+    /// The source's name.
+    pub name: &'a str,
+    /// The namespaces that its alerts may lead to.
+    pub namespaces: &'a [String],
+}
+
+/// What identifies a policy across its deletion and return: the name of a record is made of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PolicyKey {
+    /// Its kind.
+    pub kind: PolicyKind,
+    /// Its namespace, if it has one.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+impl From<&PolicyRef> for PolicyKey {
+    fn from(reference: &PolicyRef) -> Self {
+        Self { kind: reference.kind, namespace: reference.namespace.clone(), name: reference.name.clone() }
+    }
+}
+
+/// The newest record of a policy and an alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Its episode.
+    pub episode: u32,
+    /// When it ended; `None` while it is open.
+    pub ended_at: Option<Timestamp>,
+    /// When its alert was said to have ended.
+    pub resolved_at: Option<Timestamp>,
+    /// When its alert was last said to fire, as far as that is on record.
+    pub last_seen: Timestamp,
+}
+
+/// What is known of earlier records: a cache that may lag. A lagging one computes the name of a record that is there,
+/// which the API then refuses.
+pub trait KnownRecords {
+    /// The newest record of this policy and this alert.
+    fn newest(&self, policy: &PolicyKey, fingerprint: Fingerprint) -> Option<Newest>;
+    /// How many records of this policy are open.
+    fn open(&self, policy: &PolicyKey) -> usize;
+}
+
+/// What becomes of one firing alert under one policy.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Match {
+    /// A record is to be created.
+    Create(Box<Remediation>),
+    /// It is on record already. `refresh`: `lastSeen` is to be written.
+    Known {
+        /// The record.
+        key: ObjectKey,
+        /// Whether `status.alert` is to be written.
+        refresh: bool,
+    },
+    /// The policy has as many open records as it may.
+    OverCap(PolicyRef),
+    /// The source may not touch any namespace of the policy.
+    NotPermitted(PolicyRef),
+}
+
+/// What becomes of one firing alert.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// Paramedic raised it itself.
+    OwnAlert,
+    /// One entry a policy that matches; empty where none does.
+    Matches(Vec<Match>),
+}
+
+/// Settings of triage.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// The namespace of records of cluster policies and of policies from files.
+    pub own_namespace: &'a str,
+    /// How many open records a policy may have.
+    pub open_per_policy: usize,
+}
+
+/// Decides about one firing alert.
+pub fn triage(
+    alert: &Alert,
+    source: SourceScope<'_>,
+    policies: &PolicySet,
+    known: &impl KnownRecords,
+    rules: Rules<'_>,
+    now: Timestamp,
+) -> Decision {
+    if alert.labels.get(RAISED_BY_LABEL) == Some(RAISED_BY_PARAMEDIC) {
+        return Decision::OwnAlert;
+    }
+    let matching = policies.matching(&alert.labels).filter(|policy| policy.spec.mode != Mode::Disabled);
+    Decision::Matches(matching.map(|policy| one(alert, source, policy, known, rules, now)).collect())
+}
+
+fn one(
+    alert: &Alert,
+    source: SourceScope<'_>,
+    policy: &Policy,
+    known: &impl KnownRecords,
+    rules: Rules<'_>,
+    now: Timestamp,
+) -> Match {
+    let namespaces = common(&policy.namespaces, source.namespaces);
+    if namespaces.is_empty() {
+        return Match::NotPermitted(policy.reference.clone());
+    }
+    let policy_key = PolicyKey::from(&policy.reference);
+    let episode = match known.newest(&policy_key, alert.fingerprint) {
+        None => 1,
+        Some(newest) => match next_episode(&newest, alert, now) {
+            Some(episode) => episode,
+            None => return Match::Known { refresh: needs_refresh(&newest, alert, now), key: newest.key },
+        },
+    };
+    if known.open(&policy_key) >= rules.open_per_policy {
+        return Match::OverCap(policy.reference.clone());
+    }
+    Match::Create(Box::new(record(alert, source, policy, namespaces, episode, rules, now)))
+}
+
+/// The number of a new episode; `None` where the newest record still speaks for the alert.
+fn next_episode(newest: &Newest, alert: &Alert, now: Timestamp) -> Option<u32> {
+    let ended_at = newest.ended_at?;
+    let resolution = newest.resolved_at.unwrap_or(ended_at);
+    let began_anew = alert.starts_at > resolution;
+    let still_fires = now.duration_since(ended_at) >= STILL_FIRING;
+    (began_anew || still_fires).then(|| newest.episode.saturating_add(1))
+}
+
+/// An open record's `lastSeen` is refreshed now and then. A firing notice of a time before the resolved one is a late
+/// duplicate and says nothing.
+fn needs_refresh(newest: &Newest, alert: &Alert, now: Timestamp) -> bool {
+    let open = newest.ended_at.is_none();
+    match newest.resolved_at {
+        Some(resolved_at) => open && alert.starts_at > resolved_at,
+        None => open && now.duration_since(newest.last_seen) >= REFRESH,
+    }
+}
+
+/// The namespaces that both lists allow.
+fn common(policy: &[String], source: &[String]) -> Vec<String> {
+    if source.iter().any(|namespace| namespace == ALL_NAMESPACES) {
+        return policy.to_vec();
+    }
+    if policy.iter().any(|namespace| namespace == ALL_NAMESPACES) {
+        return source.to_vec();
+    }
+    policy.iter().filter(|namespace| covers(source, namespace)).cloned().collect()
+}
+
+fn record(
+    alert: &Alert,
+    source: SourceScope<'_>,
+    policy: &Policy,
+    namespaces: Vec<String>,
+    episode: u32,
+    rules: Rules<'_>,
+    now: Timestamp,
+) -> Remediation {
+    let reference = &policy.reference;
+    let spec = RemediationSpec {
+        alert: AlertRecord {
+            fingerprint: alert.fingerprint,
+            labels: alert.labels.clone(),
+            starts_at: alert.starts_at,
+            received_at: now,
+            generator_url: alert.generator_url.clone(),
+        },
+        episode,
+        source: source.name.to_owned(),
+        policy: reference.clone(),
+        mode: policy.spec.mode,
+        matchers: policy.spec.matchers.clone(),
+        target: policy.spec.target,
+        namespaces,
+        steps: policy.spec.steps.clone(),
+        limits: policy.spec.limits.clone(),
+    };
+    let labels = BTreeMap::from([
+        (POLICY_LABEL.to_owned(), label_value(&reference.name)),
+        (FINGERPRINT_LABEL.to_owned(), alert.fingerprint.to_string()),
+    ]);
+    let metadata = ObjectMeta {
+        name: Some(record_name(&PolicyKey::from(reference), alert.fingerprint, episode)),
+        namespace: Some(record_namespace(policy, rules.own_namespace).to_owned()),
+        labels: Some(labels),
+        ..ObjectMeta::default()
+    };
+    Remediation { metadata, spec, status: None }
+}
+
+/// Records lie beside their policy; those of cluster policies and of files in Paramedic's own namespace.
+fn record_namespace<'a>(policy: &'a Policy, own: &'a str) -> &'a str {
+    match (policy.origin, &policy.reference.namespace) {
+        (crate::policy::Origin::Resource, Some(namespace)) => namespace,
+        _ => own,
+    }
+}
+
+/// The policy's name, for people, and a hash of all that the record is about. startsAt is no part of it: Alertmanager
+/// moves it when it merges, and two Prometheus servers start one episode twice.
+pub fn record_name(policy: &PolicyKey, fingerprint: Fingerprint, episode: u32) -> String {
+    let hash = digest([
+        policy.kind.as_str(),
+        policy.namespace.as_deref().unwrap_or_default(),
+        &policy.name,
+        &fingerprint.to_string(),
+        &episode.to_string(),
+    ]);
+    format!("{}-{hash}", shortened(&policy.name, 46))
+}
+
+/// A label's value has at most 63 characters and ends in a letter or digit.
+fn label_value(name: &str) -> String {
+    shortened(name, 63).to_owned()
+}
+
+fn shortened(name: &str, length: usize) -> &str {
+    let end = name.char_indices().map(|(at, _)| at).chain([name.len()]).take_while(|at| *at <= length).last();
+    name[..end.unwrap_or_default()].trim_end_matches(|c: char| !c.is_ascii_alphanumeric())
+}
+
+/// The labels of an alert as one line, for messages.
+pub fn describe(labels: &Labels) -> String {
+    labels.alertname().unwrap_or("an alert without a name").to_owned()
+}
