@@ -1,13 +1,17 @@
 //! Paramedic takes Alertmanager's webhook, matches alerts against remediation policies, and repairs what is broken
 //! through the Kubernetes API. ARCHITECTURE.md is the map.
 
+pub mod action;
 pub mod alert;
 pub mod api;
 pub mod cli;
+pub mod clients;
 pub mod clock;
 pub mod config;
 pub mod policy;
+pub mod remediation;
 pub mod server;
+pub mod target;
 pub mod telemetry;
 pub mod triage;
 pub mod yaml;

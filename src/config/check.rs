@@ -197,9 +197,8 @@ mod tests {
     #[test]
     fn an_alertmanager_stands_for_a_source_that_exists() {
         assert_eq!(wrong("alertmanagers: [{url: 'http://am:9093', source: unauthenticated}]"), [""; 0]);
-        let problems = wrong(
-            "{sources: [{name: prod, tokenFile: /t}], alertmanagers: [{url: 'am:9093', source: prd}]}",
-        );
+        let problems =
+            wrong("{sources: [{name: prod, tokenFile: /t}], alertmanagers: [{url: 'am:9093', source: prd}]}");
         assert!(problems[0].contains("not an http"), "{problems:?}");
         assert!(problems[1].contains("no source `prd`; there are: prod"), "{problems:?}");
     }

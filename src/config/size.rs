@@ -9,15 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct ByteSize(usize);
 
 /// Kubernetes' suffixes, the longer ones first, so that `Mi` is not read as `M`.
-const UNITS: [(&str, usize); 7] = [
-    ("Ki", 1 << 10),
-    ("Mi", 1 << 20),
-    ("Gi", 1 << 30),
-    ("k", 1_000),
-    ("M", 1_000_000),
-    ("G", 1_000_000_000),
-    ("", 1),
-];
+const UNITS: [(&str, usize); 7] =
+    [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000), ("", 1)];
 
 impl ByteSize {
     /// So many mebibytes, at least one.

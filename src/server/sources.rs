@@ -73,7 +73,9 @@ pub enum SourceError {
         file: PathBuf,
     },
     /// Nobody could tell two sources apart.
-    #[error("source `{name}` has the same secret as `{other}`; give each its own, or alerts would be taken for the other's")]
+    #[error(
+        "source `{name}` has the same secret as `{other}`; give each its own, or alerts would be taken for the other's"
+    )]
     SameSecret {
         /// The source.
         name: String,
@@ -209,9 +211,7 @@ impl Sources {
 fn entry(config: &SourceConfig) -> Result<Entry, SourceError> {
     let secret = match (&config.token_file, &config.basic_auth) {
         (Some(file), None) => Secret::Tokens(file.clone()),
-        (None, Some(basic)) => {
-            Secret::Password { username: basic.username.clone(), file: basic.password_file.clone() }
-        }
+        (None, Some(basic)) => Secret::Password { username: basic.username.clone(), file: basic.password_file.clone() },
         _ => return Err(SourceError::NoCredential { name: config.name.clone() }),
     };
     let source = Source {
@@ -225,7 +225,11 @@ fn entry(config: &SourceConfig) -> Result<Entry, SourceError> {
 fn read(entry: &Entry) -> Result<Vec<SecretDigest>, SourceError> {
     let name = || entry.source.name.clone();
     let content = |file: &Path| {
-        std::fs::read_to_string(file).map_err(|why| SourceError::Unreadable { name: name(), file: file.to_owned(), why })
+        std::fs::read_to_string(file).map_err(|why| SourceError::Unreadable {
+            name: name(),
+            file: file.to_owned(),
+            why,
+        })
     };
     let (file, digests) = match &entry.secret {
         Secret::Tokens(file) => {
@@ -275,7 +279,13 @@ fn token_digest(token: &str) -> SecretDigest {
 
 fn password_digest(username: &str, password: &str) -> SecretDigest {
     // A user name has no colon (RFC 7617), so what comes before the first one can only be it.
-    Sha256::new().chain_update(b"basic\0").chain_update(username).chain_update(b":").chain_update(password).finalize().into()
+    Sha256::new()
+        .chain_update(b"basic\0")
+        .chain_update(username)
+        .chain_update(b":")
+        .chain_update(password)
+        .finalize()
+        .into()
 }
 
 /// The digest of what a header presents.
@@ -341,7 +351,7 @@ mod tests {
         let sources = Sources::load(&[
             token("one", files.write("a", "alpha\n")),
             token("two", files.write("b", "beta\r\n\ngamma")),
-            SourceConfig { basic_auth: Some(basic), ..token("three", PathBuf::new()) }.without_token(),
+            SourceConfig { token_file: None, basic_auth: Some(basic), ..token("three", PathBuf::new()) },
         ])
         .unwrap();
         assert_eq!(name(&sources, "Bearer alpha").as_deref(), Some("one"));
@@ -353,12 +363,6 @@ mod tests {
             assert_eq!(name(&sources, wrong), None, "{wrong}");
         }
         assert_eq!(sources.authenticate(None), None);
-    }
-
-    impl SourceConfig {
-        fn without_token(self) -> Self {
-            Self { token_file: None, ..self }
-        }
     }
 
     #[test]

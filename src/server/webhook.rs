@@ -161,24 +161,22 @@ async fn handle<I: Intake>(State(webhook): State<Arc<Webhook<I>>>, request: Requ
 impl<I: Intake> Webhook<I> {
     /// The stages, in order.
     async fn take(&self, request: Request, deadline: Instant) -> Result<Report, Refusal> {
-        let source = self.authenticate(&request).await?;
+        // A request's body is not Sync, so no borrow of the request may live through an await.
+        let (client, headers) = (client(&request), request.headers().clone());
+        let source = self.authenticate(&headers, client).await?;
         self.ready()?;
-        let _memory = self.reserve(request.headers(), deadline).await?;
+        let _memory = self.reserve(body_length(&headers), deadline).await?;
         let body = self.read(request, deadline).await?;
         let notification = parse(body).await?;
         permit(&source, &notification)?;
         self.hand_over(&source, notification, deadline).await
     }
 
-    async fn authenticate(&self, request: &Request) -> Result<Arc<Source>, Refusal> {
-        let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    async fn authenticate(&self, headers: &HeaderMap, client: IpAddr) -> Result<Arc<Source>, Refusal> {
+        let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         if let Some(source) = self.sources.authenticate(authorization) {
             return Ok(source);
         }
-        let client = request
-            .extensions()
-            .get::<ConnectInfo<SocketAddr>>()
-            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
         self.metrics.auth_failure();
         let throttled = self.throttle.failed(client);
         if throttled {
@@ -196,8 +194,7 @@ impl<I: Intake> Webhook<I> {
     }
 
     /// Takes the body's share of the memory that bodies may take together; waits for it where others have it.
-    async fn reserve(&self, headers: &HeaderMap, deadline: Instant) -> Result<SemaphorePermit<'_>, Refusal> {
-        let said = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    async fn reserve(&self, said: Option<usize>, deadline: Instant) -> Result<SemaphorePermit<'_>, Refusal> {
         let length = said.unwrap_or(self.body_limit);
         if length > self.body_limit {
             return Err(Refusal::TooLarge { limit: self.body_limit });
@@ -244,6 +241,17 @@ impl<I: Intake> Webhook<I> {
     }
 }
 
+/// The peer of the connection. Headers such as `X-Forwarded-For` are not asked: anybody can write them.
+fn client(request: &Request) -> IpAddr {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip())
+}
+
+/// The length that the sender says; a chunked body has none.
+fn body_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 async fn parse(body: Bytes) -> Result<Notification, Refusal> {
     if body.len() < LONG_BODY {
         return Ok(Notification::parse(&body)?);
@@ -256,6 +264,10 @@ fn permit(source: &Source, notification: &Notification) -> Result<(), Refusal> {
     if source.allows_receiver(&notification.receiver) {
         return Ok(());
     }
-    tracing::warn!(source = source.name, receiver = notification.receiver, "a webhook of a receiver that it may not use");
+    tracing::warn!(
+        source = source.name,
+        receiver = notification.receiver,
+        "a webhook of a receiver that it may not use"
+    );
     Err(Refusal::Receiver { source_name: source.name.clone(), receiver: notification.receiver.clone() })
 }
