@@ -89,8 +89,7 @@ write_rules() {
 start_prometheus() {
   spawn prometheus cp "$BIN/prometheus" --config.file="$RUN/prometheus/prometheus.yml" \
     --web.listen-address="$CP_IP:9090" --web.external-url="$PROMETHEUS_URL" --web.enable-lifecycle \
-    --storage.tsdb.path="$DATA/prometheus" --storage.tsdb.retention.time=6h \
-    --storage.tsdb.no-lockfile --log.level=warn
+    --storage.tsdb.path="$DATA/prometheus" --storage.tsdb.retention.time=6h --log.level=warn
 }
 prometheus_ready() { curl -fsS -m 2 "$PROMETHEUS_URL/-/ready"; }
 

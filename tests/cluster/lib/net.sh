@@ -32,6 +32,8 @@ net_up() {
     ip link add br0 type bridge forward_delay 0
     ip addr add $CP_IP/24 dev br0
     ip link set br0 up
+    # looked up before kube-proxy's rules rewrite the address, so it must exist
+    ip route add $SERVICE_CIDR dev br0
     ip link add machine type veth peer name $HOST_LINK
     ip link set machine master br0 up
     ip link set $HOST_LINK netns $$
