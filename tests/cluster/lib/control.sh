@@ -39,6 +39,8 @@ EOF
 }
 
 start_apiserver() {
+  # without a grace period for watches their handlers are not told of a
+  # SIGTERM, and the server waits a minute for them
   spawn kube-apiserver cp "$BIN/kube-apiserver" \
     --etcd-servers=http://127.0.0.1:2379 \
     --bind-address=0.0.0.0 --advertise-address="$CP_IP" --secure-port=6443 \
@@ -63,6 +65,7 @@ start_apiserver() {
     --default-not-ready-toleration-seconds=5 --default-unreachable-toleration-seconds=5 \
     --audit-policy-file="$RUN/audit-policy.yaml" --audit-log-path="$AUDIT_LOG" \
     --audit-log-maxsize=2000 \
+    --shutdown-watch-termination-grace-period=2s \
     --allow-privileged=true --profiling=false
 }
 apiserver_ready() {

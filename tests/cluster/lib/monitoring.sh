@@ -89,9 +89,15 @@ write_rules() {
 start_prometheus() {
   spawn prometheus cp "$BIN/prometheus" --config.file="$RUN/prometheus/prometheus.yml" \
     --web.listen-address="$CP_IP:9090" --web.external-url="$PROMETHEUS_URL" --web.enable-lifecycle \
-    --storage.tsdb.path="$DATA/prometheus" --storage.tsdb.retention.time=6h --log.level=warn
+    --storage.tsdb.path="$DATA/prometheus" --storage.tsdb.retention.time=6h \
+    --rules.alert.resend-delay=5s --log.level=warn
 }
 prometheus_ready() { curl -fsS -m 2 "$PROMETHEUS_URL/-/ready"; }
+# after a start or a reload it takes up to 5 s until Prometheus knows its
+# Alertmanager (again); what fires before is sent later
+prometheus_knows_alertmanager() {
+  curl -fsS -m 2 "$PROMETHEUS_URL/api/v1/alertmanagers" | grep -q '"activeAlertmanagers":\[{'
+}
 
 write_alertmanager() {
   mkdir -p "$RUN/alertmanager"
