@@ -27,8 +27,8 @@ left_cgroups() {
 }
 left_files() {
   local f
-  for f in "$RUN" "$DATA" "$OUT/kubeconfig" "$OUT/env" "$OUT/webhook-token"; do
-    [[ ! -e $f ]] || echo "$f"
+  for f in "$RUN" "$DATA" "${OUT_FILES[@]/#/$OUT/}"; do
+    [[ ! -e $f && ! -L $f ]] || echo "$f"
   done
 }
 
@@ -67,8 +67,11 @@ clear_all() {
   [[ ! $(left_mounts) ]] || die "cannot unmount: $(left_mounts | tr '\n' ' ')"
   while read -r m; do rmdir "$m" 2>/dev/null || true; done < <(tac "$RUN/made" 2>/dev/null)
   rm -rf --one-file-system "$DATA"
-  rm -f "$OUT/kubeconfig" "$OUT/env" "$OUT/webhook-token"
-  rmdir "$OUT" 2>/dev/null || true
+  # the links that the tests use: ours, and those of the work tree that
+  # started what was cleared
+  for m in "$OUT" "$(cat "$RUN/out-dir" 2>/dev/null)"; do
+    [[ ! -d $m || ! $m ]] || (cd "$m" && rm -f "${OUT_FILES[@]}" && cd / && rmdir "$m" 2>/dev/null) || true
+  done
   rm -rf --one-file-system "$RUN"
 }
 

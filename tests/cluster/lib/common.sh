@@ -13,8 +13,11 @@ RUN=${PARAMEDIC_RIG_STATE:-/run/paramedic-rig}
 DATA=${PARAMEDIC_RIG_DATA:-/var/lib/paramedic-rig}
 # What survives: everything built.
 CACHE=${PARAMEDIC_RIG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/paramedic-rig}
-# What the tests read: kubeconfig, env, webhook-token. In the work tree.
+# What the tests read: kubeconfig, env, webhook-token. In the work tree, as
+# links into the state folder, so that none outlives its cluster: a stale
+# kubeconfig would talk to whoever else has that address.
 OUT=$RIG_DIR/.state
+OUT_FILES=(kubeconfig env webhook-token)
 LOG=$DATA/log
 BIN=$RUN/bin
 PKI=$RUN/pki

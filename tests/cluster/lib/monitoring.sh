@@ -114,7 +114,7 @@ receivers:
   - url: http://$PARAMEDIC_IP:8080/webhook
     send_resolved: true
     http_config:
-      authorization: {type: Bearer, credentials_file: $OUT/webhook-token}
+      authorization: {type: Bearer, credentials_file: $RUN/out/webhook-token}
 EOF
   cp "$RUN/alertmanager/default.yml" "$RUN/alertmanager/alertmanager.yml"
 }

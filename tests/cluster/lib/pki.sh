@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154
 # Keys, certificates and kubeconfigs, new at every `up`, under $PKI (and the
-# administrator's kubeconfig in $OUT).
+# administrator's kubeconfig in $RUN/out).
 
 pki_ca() { # NAME
   openssl req -config "$PKI/openssl.cnf" -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
@@ -70,6 +70,5 @@ EOF
   done
   openssl genrsa -out "$PKI/service-account.key" 2048 2>/dev/null
   for n in controller-manager scheduler proxy; do kubeconfig "$n" "$PKI/$n.kubeconfig"; done
-  mkdir -p "$OUT"
-  kubeconfig admin "$OUT/kubeconfig"
+  kubeconfig admin "$RUN/out/kubeconfig"
 }
