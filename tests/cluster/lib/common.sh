@@ -130,30 +130,29 @@ kill_cgroup() {
 }
 
 # spawn NAME PLACE COMMAND...: a daemon in the namespaces and the cgroup of a
-# place (cp, node-1, node-2); pid in $RUN/pid/NAME, output in $LOG/NAME.log.
+# place (cp, node-1, node-2); pid and start in $RUN/pid/NAME, output in $LOG/NAME.log.
 spawn() {
   local name=$1 place=$2
   shift 2
   local enter=(nsenter "--net=$RUN/netns/$place")
   if [[ $place == node-* && -e $RUN/pid/$place-holder && $name != *-holder ]]; then
-    enter+=("--mount=/proc/$(<"$RUN/pid/$place-holder")/ns/mnt")
+    enter+=("--mount=/proc/$(pid_of "$place-holder")/ns/mnt")
   fi
   mkdir -p "$TRACK/$place/sys" "$RUN/pid"
   # shellcheck disable=SC2016 # the inner shell's variables
   setsid sh -c 'echo $$ >"$1" && shift && exec "$@"' sh \
     "$TRACK/$place/sys/cgroup.procs" "${enter[@]}" "$@" \
     </dev/null >>"$LOG/$name.log" 2>&1 9>&- &
-  echo $! >"$RUN/pid/$name"
+  echo "$! $(start_time $!)" >"$RUN/pid/$name"
   disown
 }
 
-# pid_of NAME: prints the pid if that process is still ours (pids are reused:
-# it must be in the rig's cgroup).
+# pid_of NAME: prints the pid if that process still lives. Pids are reused, so
+# it must have begun when ours did; a zombie has no command line.
 pid_of() {
-  local pid
-  pid=$(cat "$RUN/pid/$1" 2>/dev/null) && [[ $pid ]] || return 1
-  grep -q "/$CGROUP/" "/proc/$pid/cgroup" 2>/dev/null || return 1
-  # a zombie has no command line
+  local pid since
+  read -r pid since 2>/dev/null <"$RUN/pid/$1" || return 1
+  [[ $pid && $since && $(start_time "$pid") == "$since" ]] || return 1
   [[ $(tr -d '\0' 2>/dev/null <"/proc/$pid/cmdline") ]] || return 1
   echo "$pid"
 }
