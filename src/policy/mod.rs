@@ -10,6 +10,6 @@ mod store;
 
 pub use compiled::{ALL_NAMESPACES, Origin, Policy, Problem};
 pub(crate) use compiled::{covers, digest};
-pub use file::{FileProblem, check, load};
+pub use file::{check, load};
 pub use set::{MAX_UNINDEXED, PolicySet};
 pub use store::{PolicyStore, Rejected};
