@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clients;
 pub mod clock;
 pub mod config;
+pub mod leader;
 pub mod policy;
 pub mod remediation;
 pub mod server;

@@ -15,8 +15,8 @@ use crate::api;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Write one file a kind, `paramedic.dev_<plural>.yaml`, into this directory instead of printing.
-    #[arg(long, value_name = "DIR")]
-    dir: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", alias = "dir")]
+    out: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> u8 {
 }
 
 fn write(args: &Args) -> Result<(), CrdError> {
-    let Some(dir) = &args.dir else {
+    let Some(dir) = &args.out else {
         let mut out = io::stdout().lock();
         for crd in api::crds() {
             write!(out, "---\n{}", yaml(&crd)?).map_err(CrdError::Print)?;
