@@ -13,6 +13,7 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use check::Contradiction;
+pub use env::{settings, variable};
 pub use load::{ConfigError, Overrides, load};
 pub use size::ByteSize;
 

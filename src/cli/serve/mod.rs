@@ -4,7 +4,13 @@ pub mod cluster;
 mod policies;
 mod tasks;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +41,7 @@ use crate::{
 
 /// Options of `serve`. Each goes before the environment, which goes before the file.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = VARIABLES.as_str())]
 pub struct Args {
     /// The configuration file. Default: paramedic.yaml, where it is there.
     #[arg(long, value_name = "FILE", env = "PARAMEDIC_CONFIG")]
@@ -55,6 +62,16 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 }
+
+/// Every setting's variable with its default, for `--help`.
+static VARIABLES: LazyLock<String> = LazyLock::new(|| {
+    let lines = config::settings().into_iter().map(|(path, default)| {
+        let default = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+        format!("  {:<40} {:<28} {default}", config::variable(&path), path.join("."))
+    });
+    let heading = "Variables, with the setting in the configuration file that each stands for, and its default:\n";
+    heading.to_owned() + &lines.collect::<Vec<_>>().join("\n")
+});
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
