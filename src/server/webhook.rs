@@ -264,6 +264,10 @@ fn permit(source: &Source, notification: &Notification) -> Result<(), Refusal> {
     if source.allows_receiver(&notification.receiver) {
         return Ok(());
     }
-    tracing::warn!(source = source.name, receiver = notification.receiver, "a webhook of a receiver that it may not use");
+    tracing::warn!(
+        source = source.name,
+        receiver = notification.receiver,
+        "a webhook of a receiver that it may not use"
+    );
     Err(Refusal::Receiver { source_name: source.name.clone(), receiver: notification.receiver.clone() })
 }
