@@ -40,7 +40,7 @@ impl Provider for EnvLayer {
         for (name, value) in &self.0 {
             let Ok(value) = value.parse::<Value>();
             if let Some(dict) = nest(&key(name), value).into_dict() {
-                figment = figment.merge(figment::providers::Serialized::globals(dict));
+                figment = figment.merge(figment::providers::Serialized::defaults(dict));
             }
         }
         figment.data()

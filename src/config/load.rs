@@ -101,7 +101,7 @@ pub fn load(
     }
     let environment = EnvLayer::of(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let alone = Figment::from(&environment);
-    alone.extract::<Config>().map_err(in_environment)?;
+    alone.extract::<Config>().map_err(|error| in_environment(&error))?;
     layers = layers.merge(&environment).merge(Serialized::defaults(overrides));
 
     let mut config: Config = layers
@@ -146,7 +146,7 @@ fn hostname() -> String {
     name.map(|name| name.trim().to_owned()).ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".into())
 }
 
-fn in_environment(error: figment::Error) -> ConfigError {
+fn in_environment(error: &figment::Error) -> ConfigError {
     let mut path = error.path.clone();
     if let Kind::UnknownField(field, _) = &error.kind
         && path.last() != Some(field)
@@ -161,5 +161,104 @@ fn message(kind: &Kind) -> String {
         Kind::UnknownField(field, known) => unknown_field(field, known),
         Kind::UnknownVariant(variant, known) => unknown_variant(variant, known),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LogFormat;
+
+    /// A file of its own for each story; removed at the end.
+    struct TempFile(PathBuf);
+
+    impl TempFile {
+        fn new(story: &str, text: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("paramedic-config-{story}-{}.yaml", std::process::id()));
+            fs::write(&path, text).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for TempFile {
+        fn drop(&mut self) {
+            fs::remove_file(&self.0).unwrap();
+        }
+    }
+
+    fn loaded(file: &TempFile, variables: &[(&str, &str)], overrides: &Overrides) -> Result<Config, String> {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        load(Some(&file.0), &variables, overrides).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_layer_goes_before_the_one_below() {
+        let file = TempFile::new(
+            "layers",
+            "listen: 127.0.0.1:1\nmetricsListen: 127.0.0.1:2\nleader: {leaseDuration: 30s}\nlog: {format: json}\n",
+        );
+        let variables = [
+            ("PARAMEDIC_LISTEN", "127.0.0.1:3"),
+            ("PARAMEDIC_METRICS_LISTEN", "127.0.0.1:4"),
+            ("PARAMEDIC_LEADER__RENEW_EVERY", "3s"),
+            ("PARAMEDIC_POLICIES", r#"["/a", "/b"]"#),
+            ("PARAMEDIC_BODY_LIMIT", "1Mi"),
+            ("PARAMEDIC_SERVICE_HOST", "10.0.0.1"),
+            ("POD_NAMESPACE", "repairs"),
+            ("RUST_LOG", "debug"),
+        ];
+        let flags = Overrides { listen: Some(SocketAddr::from(([127, 0, 0, 1], 5))), ..Overrides::default() };
+        let config = loaded(&file, &variables, &flags).unwrap();
+        assert_eq!(config.listen.port(), 5, "a flag goes first");
+        assert_eq!(config.metrics_listen.port(), 4, "then the environment");
+        assert_eq!(config.leader.lease_duration.get().as_secs(), 30, "then the file");
+        assert_eq!(config.leader.renew_every.get().as_secs(), 3, "field by field");
+        assert_eq!(config.leader.action_timeout.get().as_secs(), 10, "then the default");
+        assert_eq!(config.policies, [PathBuf::from("/a"), PathBuf::from("/b")]);
+        assert_eq!(config.body_limit.bytes(), 1 << 20);
+        assert_eq!(config.namespace, "repairs");
+        assert!(config.protected_namespaces.contains("repairs"), "its own namespace is always protected");
+        assert_eq!(config.log, Log { format: LogFormat::Json, filter: "debug".to_owned() });
+        assert!(!config.identity.is_empty());
+    }
+
+    #[test]
+    fn a_misspelt_field_is_named_with_its_place_and_its_neighbour() {
+        let file = TempFile::new("misspelt", "listen: 127.0.0.1:1\nleader:\n  leaseDurations: 30s\n");
+        let error = loaded(&file, &[], &Overrides::default()).unwrap_err();
+        assert!(error.contains(".yaml:3:3: leader"), "{error}");
+        assert!(error.contains("did you mean `leaseDuration`?"), "{error}");
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_is_named_with_its_place() {
+        let file = TempFile::new("value", "sources:\n- name: a\n  tokenFile: /t\nrequestDeadline: soon\n");
+        let error = loaded(&file, &[], &Overrides::default()).unwrap_err();
+        assert!(error.contains(":4:18: requestDeadline: `soon` is not a duration"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_is_named_as_it_is_written() {
+        let file = TempFile::new("variable", "# nothing\n");
+        let error = loaded(&file, &[("PARAMEDIC_LEADER__RENEW", "3s")], &Overrides::default()).unwrap_err();
+        assert!(
+            error.starts_with("environment variable PARAMEDIC_LEADER__RENEW: there is no field `renew`"),
+            "{error}"
+        );
+        let error = loaded(&file, &[("PARAMEDIC_REQUEST_DEADLINE", "soon")], &Overrides::default()).unwrap_err();
+        assert!(error.starts_with("environment variable PARAMEDIC_REQUEST_DEADLINE: `soon`"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_was_named_must_be_there() {
+        let error = load(Some(Path::new("/nowhere.yaml")), &BTreeMap::new(), &Overrides::default()).unwrap_err();
+        assert!(error.to_string().contains("/nowhere.yaml cannot be read"), "{error}");
+    }
+
+    #[test]
+    fn settings_that_cannot_work_together_are_all_told() {
+        let file = TempFile::new("together", "listen: 0.0.0.0:80\nengine: {retention: 1h}\n");
+        let error = loaded(&file, &[], &Overrides::default()).unwrap_err();
+        assert!(error.contains("allowUnauthenticated") && error.contains("retention"), "{error}");
     }
 }

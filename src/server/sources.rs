@@ -351,7 +351,7 @@ mod tests {
         let sources = Sources::load(&[
             token("one", files.write("a", "alpha\n")),
             token("two", files.write("b", "beta\r\n\ngamma")),
-            SourceConfig { basic_auth: Some(basic), ..token("three", PathBuf::new()) }.without_token(),
+            SourceConfig { token_file: None, basic_auth: Some(basic), ..token("three", PathBuf::new()) },
         ])
         .unwrap();
         assert_eq!(name(&sources, "Bearer alpha").as_deref(), Some("one"));
@@ -363,12 +363,6 @@ mod tests {
             assert_eq!(name(&sources, wrong), None, "{wrong}");
         }
         assert_eq!(sources.authenticate(None), None);
-    }
-
-    impl SourceConfig {
-        fn without_token(self) -> Self {
-            Self { token_file: None, ..self }
-        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ const HOLD: Duration = Duration::from_secs(1);
 /// Answers that are held back at the same time; beyond them, answers are not held.
 const MAX_HELD: usize = 64;
 /// How often clients that have calmed down are forgotten.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
 /// Counts failures per client.
 pub struct Throttle {

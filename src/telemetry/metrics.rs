@@ -416,7 +416,27 @@ mod tests {
             let name = family.split(' ').next().unwrap();
             assert!(exposition.contains(&format!("# HELP {name} ")), "{name} has no HELP");
         }
-        insta::assert_snapshot!(families.join("\n"), @"");
+        insta::assert_snapshot!(families.join("\n"), @"
+        process_resident_memory_bytes gauge
+        paramedic_alerts_received counter
+        paramedic_alerts_truncated counter
+        paramedic_webhook_requests counter
+        paramedic_webhook_seconds histogram
+        paramedic_auth_failures counter
+        paramedic_throttle_keys gauge
+        paramedic_policies gauge
+        paramedic_policy_reload_success gauge
+        paramedic_policy_reload_failures counter
+        paramedic_credentials_reload_failures counter
+        paramedic_remediations gauge
+        paramedic_remediation_transitions counter
+        paramedic_actions counter
+        paramedic_time_to_recovery_seconds histogram
+        paramedic_alert_to_action_seconds histogram
+        paramedic_leader gauge
+        paramedic_api_errors counter
+        paramedic_build info
+        ");
         assert!(exposition.ends_with("# EOF\n"));
     }
 
