@@ -8,7 +8,7 @@ mod file;
 mod set;
 mod store;
 
-pub use compiled::{ALL_NAMESPACES, Origin, Policy, Problem};
+pub use compiled::{ALL_NAMESPACES, FILE_UID_PREFIX, Origin, Policy, Problem};
 pub(crate) use compiled::{covers, digest};
 pub use file::{check, load};
 pub use set::{MAX_UNINDEXED, PolicySet};

@@ -106,6 +106,17 @@ impl RecordIndex {
         self.lock().entries.get(key)?.resource_version.clone()
     }
 
+    /// The records that ended before that time, and whose alert was not heard of since; at most 100, the rest at the next
+    /// call.
+    pub fn ended_before(&self, time: Timestamp) -> Vec<ObjectKey> {
+        let records = self.lock();
+        let old = records
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.ended_at.is_some_and(|ended_at| ended_at < time) && entry.last_seen < time);
+        old.map(|(key, _)| key.clone()).take(100).collect()
+    }
+
     /// How many records there are.
     pub fn len(&self) -> usize {
         self.lock().entries.len()
