@@ -35,11 +35,13 @@ pub struct Plan {
     pub durable: bool,
     pub takes: Duration,
     pub panics: bool,
+    /// Without any source.
+    pub open: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { ready: true, durable: true, takes: Duration::ZERO, panics: false }
+        Self { ready: true, durable: true, takes: Duration::ZERO, panics: false, open: false }
     }
 }
 
@@ -85,7 +87,7 @@ impl House {
         let directory = std::env::temp_dir().join(format!("paramedic-server-{story}-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         fs::write(directory.join("token"), "alpha\n").unwrap();
-        let config: Config = serde_json::from_value(serde_json::json!({
+        let mut config: Config = serde_json::from_value(serde_json::json!({
             "listen": "127.0.0.1:0",
             "metricsListen": "127.0.0.1:0",
             "bodyLimit": "64Ki",
@@ -94,6 +96,9 @@ impl House {
         }))
         .unwrap();
 
+        if plan.open {
+            config.sources.clear();
+        }
         let (metrics, readiness, stop) = (Arc::new(Metrics::new()), Readiness::default(), CancellationToken::new());
         let sources = Arc::new(Sources::load(&config.sources).unwrap());
         let port = Bound::intake(&config).await.unwrap();
@@ -123,6 +128,12 @@ impl House {
             None => request,
         };
         request.send().await.unwrap()
+    }
+
+    /// As a page in a browser would.
+    pub async fn post_as_browser(&self, body: &str) -> Response {
+        let request = self.client.post(format!("http://{}/webhook", self.address)).body(body.to_owned());
+        request.header("origin", "https://example.com").send().await.unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Response {

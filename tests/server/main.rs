@@ -158,6 +158,15 @@ async fn what_happened_shows_in_the_metrics() {
 }
 
 #[tokio::test]
+async fn without_sources_a_page_in_a_browser_cannot_post() {
+    let house = House::build("browser", Plan { open: true, ..Plan::default() }).await;
+    assert_eq!(house.post(None, FIRING).await.status(), StatusCode::OK);
+    assert_eq!(house.post_as_browser(FIRING).await.status(), StatusCode::FORBIDDEN);
+    let house = House::build("browser-credential", Plan::default()).await;
+    assert_eq!(house.post_as_browser(FIRING).await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_named_with_what_changes_it() {
     let house = House::build("port", Plan::default()).await;
     let error = house.bind_again().await;

@@ -63,21 +63,51 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ClusterError>
 /// Keeps asking the API server whether it answers, until `stop`.
 pub async fn watch(client: Client, readiness: Readiness, metrics: std::sync::Arc<Metrics>, stop: CancellationToken) {
     let asking = async {
+        let mut answered = true;
         loop {
-            match timeout(ANSWER_WITHIN, client.apiserver_version()).await {
-                Ok(Ok(_)) => readiness.pass_for(API, FRESH_FOR),
-                // Left to run out: a single failure is none.
-                Ok(Err(error)) => {
-                    metrics.api_error("get", ApiErrorReason::of(&error));
-                    tracing::warn!("the API server does not answer: {error}");
+            let problem = match timeout(ANSWER_WITHIN, client.apiserver_version()).await {
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some((ApiErrorReason::of(&error), chain(&error))),
+                Err(_) => Some((ApiErrorReason::NoAnswer, format!("nothing within {} s", ANSWER_WITHIN.as_secs()))),
+            };
+            match problem {
+                None => {
+                    readiness.pass_for(API, FRESH_FOR);
+                    if !answered {
+                        tracing::info!("the API server answers again");
+                    }
+                    answered = true;
                 }
-                Err(_) => {
-                    metrics.api_error("get", ApiErrorReason::NoAnswer);
-                    tracing::warn!("the API server does not answer within {} s", ANSWER_WITHIN.as_secs());
+                Some((reason, why)) => {
+                    metrics.api_error("get", reason);
+                    if answered {
+                        tracing::warn!("the API server does not answer: {why}");
+                    }
+                    answered = false;
+                    // One failure is none: an earlier answer holds for its time, and only then is this the reason.
+                    if readiness.check(API).is_err() {
+                        readiness.fail(API, format!("does not answer: {why}"));
+                    }
                 }
             }
             tokio::time::sleep(ASK_EVERY).await;
         }
     };
     stop.run_until_cancelled(asking).await;
+}
+
+/// An error with its causes; the outermost alone says only that there was one.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        // Some repeat their cause in their own message.
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
 }
