@@ -99,4 +99,3 @@ pub(super) fn unseen_grace(policy_uid: &str) -> SignedDuration {
         SignedDuration::from_secs(30)
     }
 }
-
