@@ -13,7 +13,7 @@ COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 E2E ?= $(CARGO) test --locked --features e2e --test e2e --
 E2E_FULL ?= $(E2E) --include-ignored
 BENCH ?= $(CARGO) bench --locked
-CRDS ?= $(CARGO) run --locked --quiet --bin paramedic -- crd --dir k8s/crds
+CRDS ?= $(CARGO) run --locked --quiet --bin paramedic -- crd --out k8s/crds
 
 .PHONY: help test lint e2e e2e-full bench image crds
 
