@@ -1,6 +1,7 @@
 //! `paramedic serve`: the stages of the start and of the end, in order.
 
 pub mod cluster;
+mod engine;
 mod policies;
 mod tasks;
 
@@ -21,15 +22,14 @@ use self::{
 };
 use super::{OK, PROBLEMS, USAGE};
 use crate::{
-    alert::Notification,
     clock::Clock,
     config::{self, Config, ConfigError, Overrides},
     policy::PolicyStore,
     server::{
         self, Bound, Handle, ServerError,
-        health::{CACHES, Readiness},
-        intake::{Intake, NotReady, Report},
-        sources::{Source, SourceError, Sources, warn_of_short_secrets},
+        health::Readiness,
+        intake::Intake,
+        sources::{SourceError, Sources, warn_of_short_secrets},
         throttle::Throttle,
     },
     telemetry::{
@@ -85,6 +85,9 @@ pub enum ServeError {
     /// There is no cluster.
     #[error(transparent)]
     Cluster(#[from] cluster::ClusterError),
+    /// An Alertmanager cannot be asked with these settings.
+    #[error(transparent)]
+    Alertmanager(#[from] crate::clients::AlertmanagerError),
     /// A credential cannot be used.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -157,7 +160,7 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
 
     let mut tasks = Tasks::new(CancellationToken::new());
     start_watches(&parts, &mut tasks);
-    let intake = start_engine(&parts, &mut tasks);
+    let intake = engine::start(&parts, &mut tasks)?;
     // The servers end later than the rest: metrics tell of the drain, and requests under way are answered.
     let mut servers = Tasks::new(CancellationToken::new());
     let handles = start_servers(&parts, intake, intake_port, metrics_port, &mut servers);
@@ -202,26 +205,6 @@ fn start_watches(parts: &Parts, tasks: &mut Tasks) {
     tasks.spawn("policy files", policies::watch(files, Arc::clone(&parts.policies), metrics(), stop.clone()));
     let client = parts.clients.once.clone();
     tasks.spawn("API server", cluster::watch(client, parts.readiness.clone(), metrics(), stop));
-}
-
-/// The engine's place: policies from the API, the cache of records, the leader. It starts its tasks, passes
-/// [`CACHES`] once they are synced, and gives what takes alerts in.
-fn start_engine(parts: &Parts, _tasks: &mut Tasks) -> impl Intake + use<> {
-    let _ = &parts.clock;
-    NoEngine(parts.readiness.clone())
-}
-
-/// Stands where the engine will be: never synced, so that nothing is taken in and nothing is lost.
-struct NoEngine(Readiness);
-
-impl Intake for NoEngine {
-    fn ready(&self) -> Result<(), NotReady> {
-        self.0.check(CACHES).map_err(|_| NotReady::CachesNotSynced)
-    }
-
-    async fn accept(&self, _: &Source, _: Notification, _: tokio::time::Instant) -> Report {
-        Report::default()
-    }
 }
 
 /// The handles that tell the servers to stop.
