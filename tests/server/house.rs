@@ -28,32 +28,34 @@ use tokio_util::sync::CancellationToken;
 pub const FIRING: &str = r#"{"receiver":"team","alerts":[{"status":"firing","labels":{"alertname":"Leak"},
     "startsAt":"2026-01-01T00:00:00Z","endsAt":"0001-01-01T00:00:00Z"}]}"#;
 
-/// How the fake intake behaves.
-#[derive(Clone, Copy)]
+/// How the fake intake behaves, and how long it takes.
+#[derive(Clone, Copy, Default)]
 pub struct Plan {
-    pub ready: bool,
-    pub durable: bool,
+    pub mood: Mood,
     pub takes: Duration,
-    pub panics: bool,
     /// Without any source.
     pub open: bool,
 }
 
-impl Default for Plan {
-    fn default() -> Self {
-        Self { ready: true, durable: true, takes: Duration::ZERO, panics: false, open: false }
-    }
+/// What it does with a notification.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub enum Mood {
+    #[default]
+    Accepts,
+    NotReady,
+    NotDurable,
+    Panics,
 }
 
 impl Intake for Plan {
     fn ready(&self) -> Result<(), NotReady> {
-        if self.ready { Ok(()) } else { Err(NotReady::CachesNotSynced) }
+        if self.mood == Mood::NotReady { Err(NotReady::CachesNotSynced) } else { Ok(()) }
     }
 
     async fn accept(&self, _: &Source, notification: Notification, _: tokio::time::Instant) -> Report {
-        assert!(!self.panics, "as planned");
+        assert!(self.mood != Mood::Panics, "as planned");
         tokio::time::sleep(self.takes).await;
-        let outcome = if self.durable { Outcome::Created } else { Outcome::NotDurable };
+        let outcome = if self.mood == Mood::NotDurable { Outcome::NotDurable } else { Outcome::Created };
         let alerts = notification.alerts.iter().enumerate();
         let outcomes = alerts.map(|(index, alert)| AlertOutcome {
             index,

@@ -1,10 +1,12 @@
 //! Stories over the real server on a port of its own: what a sender is told, and when.
 
+#![allow(clippy::unwrap_used, reason = "what cannot be set up fails the story")]
+
 mod house;
 
 use std::time::{Duration, Instant};
 
-use house::{FIRING, House, Plan};
+use house::{FIRING, House, Mood, Plan};
 use reqwest::StatusCode;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -64,12 +66,12 @@ async fn what_can_never_be_is_final_and_what_may_yet_be_is_not() {
     let long = format!("{}{}", " ".repeat(100 << 10), FIRING);
     assert_eq!(house.post(Some("alpha"), &long).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
 
-    let house = House::build("answers-later", Plan { durable: false, ..Plan::default() }).await;
+    let house = House::build("answers-later", Plan { mood: Mood::NotDurable, ..Plan::default() }).await;
     let later = house.post(Some("alpha"), FIRING).await;
     assert_eq!(later.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(later.headers().contains_key("retry-after"));
 
-    let house = House::build("answers-unready", Plan { ready: false, ..Plan::default() }).await;
+    let house = House::build("answers-unready", Plan { mood: Mood::NotReady, ..Plan::default() }).await;
     let unready = house.post(Some("alpha"), FIRING).await;
     assert_eq!(unready.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(unready.headers().contains_key("retry-after"));
@@ -137,7 +139,7 @@ async fn a_request_that_takes_too_long_does_not_hold_up_the_end() {
 
 #[tokio::test]
 async fn an_intake_that_panics_takes_nobody_with_it() {
-    let house = House::build("panic", Plan { panics: true, ..Plan::default() }).await;
+    let house = House::build("panic", Plan { mood: Mood::Panics, ..Plan::default() }).await;
     assert_eq!(house.post(Some("alpha"), FIRING).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(house.get("/healthz").await.status(), StatusCode::OK);
 }

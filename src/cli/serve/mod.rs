@@ -108,7 +108,12 @@ pub enum ServeError {
 /// Runs the subcommand; gives the exit code.
 pub fn run(args: &Args) -> u8 {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let ended = runtime.map_err(ServeError::from).and_then(|runtime| runtime.block_on(serve(args)));
+    let ended = runtime.map_err(ServeError::from).and_then(|runtime| {
+        let ended = runtime.block_on(serve(args));
+        // What still reads a file or parses a body was given its time by the drain.
+        runtime.shutdown_background();
+        ended
+    });
     match ended {
         Ok(()) => OK,
         Err(error) => {
@@ -175,7 +180,11 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
 
     tracing::info!("shutting down");
     parts.readiness.shut_down();
-    drain(tasks, servers, &handles, config.shutdown_deadline.get()).await;
+    tokio::select! {
+        () = drain(tasks, servers, &handles, config.shutdown_deadline.get()) => {}
+        _ = terminate.recv() => tracing::warn!("a second signal: what is under way is cut off"),
+        _ = interrupt.recv() => tracing::warn!("a second signal: what is under way is cut off"),
+    }
     match ended {
         None => Ok(()),
         Some(ended) => Err(ended.into()),
