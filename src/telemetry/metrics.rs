@@ -167,7 +167,8 @@ impl ApiErrorReason {
         }
     }
 
-    const fn as_str(self) -> &'static str {
+    /// For metrics and short messages.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Forbidden => "Forbidden",
             Self::NotFound => "NotFound",

@@ -86,7 +86,8 @@ pub async fn watch(client: Client, readiness: Readiness, metrics: std::sync::Arc
                     answered = false;
                     // One failure is none: an earlier answer holds for its time, and only then is this the reason.
                     if readiness.check(API).is_err() {
-                        readiness.fail(API, format!("does not answer: {why}"));
+                        // The log has the cause; strangers who ask need not learn where the API server is.
+                        readiness.fail(API, format!("does not answer: {}", reason.as_str()));
                     }
                 }
             }
