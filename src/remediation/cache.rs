@@ -121,6 +121,8 @@ impl RecordCache {
             held.records.remove(&key);
         }
         held.changed.insert(key);
+        drop(held);
+        self.changed.notify_one();
     }
 
     fn remove(&self, key: &ObjectKey) {
