@@ -191,7 +191,7 @@ impl Default for Config {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".to_owned() }
+        Self { format: LogFormat::Text, filter: "info,kube_client=off,kube_runtime=off".to_owned() }
     }
 }
 

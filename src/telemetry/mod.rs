@@ -3,5 +3,7 @@
 pub mod logs;
 mod memory;
 pub mod metrics;
+mod outage;
 
 pub use metrics::Metrics;
+pub use outage::{Outage, chain};
