@@ -69,7 +69,8 @@ pub struct Config {
 pub struct Log {
     /// `text` for people, `json` for machines. Default `text`.
     pub format: LogFormat,
-    /// Which levels of which modules, in the syntax of `RUST_LOG`, which goes before it. Default `info`.
+    /// Which levels of which modules, in the syntax of `RUST_LOG`, which goes before it. Default `info`, without the
+    /// Kubernetes client's own lines: what it says, Paramedic says with the reason for asking.
     pub filter: String,
 }
 
