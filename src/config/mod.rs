@@ -70,8 +70,8 @@ pub struct Config {
 pub struct Log {
     /// `text` for people, `json` for machines. Default `text`.
     pub format: LogFormat,
-    /// Which levels of which modules, in the syntax of `RUST_LOG`, which goes before it. Default `info`, without kube's
-    /// own lines on failed requests: whoever made the request says what it means.
+    /// Which levels of which modules, in the syntax of `RUST_LOG`, which goes before it. Default `info`, without the
+    /// Kubernetes client's own lines: what it says, Paramedic says with the reason for asking.
     pub filter: String,
 }
 
@@ -193,7 +193,7 @@ impl Default for Config {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info,kube_client::client::builder=off".to_owned() }
+        Self { format: LogFormat::Text, filter: "info,kube_client=off,kube_runtime=off".to_owned() }
     }
 }
 

@@ -216,7 +216,8 @@ impl Desk<'_> {
                 }
                 continue;
             }
-            let pause = self.until_next_due(now);
+            // While stopping only outcomes are waited for; what else is due stays so.
+            let pause = if stopping { Duration::from_millis(50) } else { self.until_next_due(now) };
             tokio::select! {
                 biased;
                 () = ended.cancelled() => return,

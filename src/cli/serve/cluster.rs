@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     server::health::{API, Readiness},
-    telemetry::{Metrics, metrics::ApiErrorReason},
+    telemetry::{Metrics, Outage, chain, metrics::ApiErrorReason},
 };
 
 /// How often the API server is asked whether it answers, and how long it may take.
@@ -62,31 +62,25 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ClusterError>
 
 /// Keeps asking the API server whether it answers, until `stop`.
 pub async fn watch(client: Client, readiness: Readiness, metrics: std::sync::Arc<Metrics>, stop: CancellationToken) {
+    let outage = Outage::of("the API server");
     let asking = async {
-        let mut answered = true;
         loop {
             let problem = match timeout(ANSWER_WITHIN, client.apiserver_version()).await {
                 Ok(Ok(_)) => None,
                 Ok(Err(error)) => Some((ApiErrorReason::of(&error), chain(&error))),
-                Err(_) => Some((ApiErrorReason::NoAnswer, format!("nothing within {} s", ANSWER_WITHIN.as_secs()))),
+                Err(_) => Some((ApiErrorReason::NoAnswer, format!("no answer within {} s", ANSWER_WITHIN.as_secs()))),
             };
             match problem {
                 None => {
+                    outage.works();
                     readiness.pass_for(API, FRESH_FOR);
-                    if !answered {
-                        tracing::info!("the API server answers again");
-                    }
-                    answered = true;
                 }
                 Some((reason, why)) => {
                     metrics.api_error("get", reason);
-                    if answered {
-                        tracing::warn!("the API server does not answer: {why}");
-                    }
-                    answered = false;
-                    // One failure is none: an earlier answer holds for its time, and only then is this the reason.
+                    outage.failed(&why);
+                    // One failure is none: an earlier answer holds for its time, and only then is this the reason. The
+                    // log has the cause; strangers who ask need not learn where the API server is.
                     if readiness.check(API).is_err() {
-                        // The log has the cause; strangers who ask need not learn where the API server is.
                         readiness.fail(API, format!("does not answer: {}", reason.as_str()));
                     }
                 }
@@ -95,20 +89,4 @@ pub async fn watch(client: Client, readiness: Readiness, metrics: std::sync::Arc
         }
     };
     stop.run_until_cancelled(asking).await;
-}
-
-/// An error with its causes; the outermost alone says only that there was one.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        // Some repeat their cause in their own message.
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
-    text
 }
