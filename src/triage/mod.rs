@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::{
-    alert::{Alert, Fingerprint, Labels, RAISED_BY_LABEL, RAISED_BY_PARAMEDIC},
+    alert::{Alert, Fingerprint, RAISED_BY_LABEL, RAISED_BY_PARAMEDIC},
     api::{
         AlertRecord, FINGERPRINT_LABEL, Mode, ObjectKey, POLICY_LABEL, PolicyKind, PolicyRef, Remediation,
         RemediationSpec,
@@ -251,9 +251,4 @@ fn label_value(name: &str) -> String {
 fn shortened(name: &str, length: usize) -> &str {
     let end = name.char_indices().map(|(at, _)| at).chain([name.len()]).take_while(|at| *at <= length).last();
     name[..end.unwrap_or_default()].trim_end_matches(|c: char| !c.is_ascii_alphanumeric())
-}
-
-/// The labels of an alert as one line, for messages.
-pub fn describe(labels: &Labels) -> String {
-    labels.alertname().unwrap_or("an alert without a name").to_owned()
 }

@@ -1,0 +1,55 @@
+# `make test` needs Rust alone. What the others need is in CONTRIBUTING.md.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+# docker, podman and buildah take the same arguments here.
+BUILDER ?= docker
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -1)
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+
+# The end-to-end stories: the command, and what makes it run those too that take longer than a core run may.
+E2E ?= $(CARGO) test --locked --features e2e --test e2e --
+E2E_FULL ?= $(E2E) --include-ignored
+BENCH ?= $(CARGO) bench --locked
+CRDS ?= $(CARGO) run --locked --quiet --bin paramedic -- crd --out k8s/crds
+
+.PHONY: help test lint e2e e2e-full bench image crds
+
+help: ## What there is
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+test: ## Unit and property tests, and stories that need no cluster
+	$(CARGO) test --locked --workspace
+
+lint: ## Format, clippy, shellcheck, the alerting rules, and cargo-deny where it is installed
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	git ls-files -z | xargs -0 grep -lZE '^#!/(usr/)?bin/(env )?(ba)?sh$$' | xargs -0 shellcheck -x -P SCRIPTDIR
+	rules/test
+	if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; else echo 'cargo-deny is not installed: skipped'; fi
+
+# Only a KUBECONFIG that is given to make itself counts, `make e2e KUBECONFIG=…`. One that happens to be in the environment
+# may lead to a cluster that nobody wants to have pods evicted in.
+ifeq ($(origin KUBECONFIG),command line)
+e2e e2e-full: export E2E_KUBECONFIG := $(KUBECONFIG)
+else
+e2e e2e-full: export E2E_KUBECONFIG :=
+endif
+
+e2e: ## The core stories on a real cluster: the one of KUBECONFIG=…, or one made for it
+	tests/e2e/run $(E2E)
+
+e2e-full: ## All stories
+	tests/e2e/run $(E2E_FULL)
+
+bench: ## The figures of docs/performance.md
+	$(BENCH)
+
+image: ## Both images, by BUILDER (docker)
+	$(BUILDER) build --build-arg VERSION=$(VERSION) --build-arg PARAMEDIC_COMMIT=$(COMMIT) -t paramedic:$(VERSION) .
+	$(BUILDER) build --build-arg VERSION=$(VERSION) --build-arg PARAMEDIC_COMMIT=$(COMMIT) --target demo-app -t demo-app:$(VERSION) .
+
+crds: ## The custom resource definitions in k8s/crds, from the types
+	$(CRDS)

@@ -1,0 +1,96 @@
+//! What can be done: one file an action.
+//!
+//! Each says what it will do (`plan`), does it (`execute`), and can tell afterwards whether it was done (`observe`).
+//! Doing it twice is safe for every action here, as each is bound to the UID of what it was decided for. An action never
+//! decides whether it should be done.
+
+mod restart_pod;
+mod rollout_restart;
+
+use kube::Client;
+
+use crate::{
+    api::{Action, ActionOutcome, JournalEntry, ObjectKey},
+    target::Resolved,
+};
+
+/// What came of an attempt, or of a look at an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What.
+    pub outcome: ActionOutcome,
+    /// What the API said, where that matters.
+    pub message: Option<String>,
+}
+
+impl Outcome {
+    fn new(outcome: ActionOutcome, message: impl Into<String>) -> Self {
+        Self { outcome, message: Some(message.into()) }
+    }
+
+    fn done() -> Self {
+        Self { outcome: ActionOutcome::Done, message: None }
+    }
+}
+
+/// One action to be done, as the journal announced it.
+#[derive(Clone, Debug)]
+pub struct Order<'a> {
+    /// The record.
+    pub record: &'a ObjectKey,
+    /// The journal's entry.
+    pub entry: &'a JournalEntry,
+}
+
+impl Order<'_> {
+    /// What marks the effect of this order, and of no other, where an effect can be marked.
+    fn token(&self) -> String {
+        format!("{}/{}", self.record, self.entry.step)
+    }
+}
+
+/// What an action will do, in words.
+pub fn plan(action: Action<'_>, resolved: &Resolved) -> String {
+    match action {
+        Action::RestartPod(restart) => restart_pod::plan(*restart, resolved),
+        Action::RolloutRestart(_) => rollout_restart::plan(resolved),
+    }
+}
+
+/// Does it. The client must not retry: a budget's refusal would be taken for a lack of time. Who calls bounds the time.
+pub async fn execute(client: Client, action: Action<'_>, order: &Order<'_>) -> Outcome {
+    match action {
+        Action::RestartPod(restart) => restart_pod::execute(client, *restart, order).await,
+        Action::RolloutRestart(_) => rollout_restart::execute(client, order).await,
+    }
+}
+
+/// Looks whether it was done: `Done`, `NotDone`, or `Unknown` where the API does not say.
+pub async fn observe(client: Client, action: Action<'_>, order: &Order<'_>) -> Outcome {
+    match action {
+        Action::RestartPod(_) => restart_pod::observe(client, order).await,
+        Action::RolloutRestart(_) => rollout_restart::observe(client, order).await,
+    }
+}
+
+/// What an error of a writing request means.
+///
+/// Only an answer can say that nothing was done; without one, and where the server itself failed, nobody knows.
+fn failed(error: &kube::Error) -> Outcome {
+    let message = error.to_string();
+    let kube::Error::Api(status) = error else { return Outcome::new(ActionOutcome::Unknown, message) };
+    let outcome = match status.code {
+        429 if is_disruption(status) => ActionOutcome::Disrupted,
+        429 => ActionOutcome::NotDone,
+        404 | 409 => ActionOutcome::Conflict,
+        400..=499 => ActionOutcome::Refused,
+        _ => ActionOutcome::Unknown,
+    };
+    Outcome::new(outcome, status.message.clone())
+}
+
+/// An eviction refused by a budget names it as the cause; API priority and fairness answers 429 too, without one.
+fn is_disruption(status: &kube::core::Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "DisruptionBudget")
+}

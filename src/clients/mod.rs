@@ -1,0 +1,5 @@
+//! Clients of what Paramedic asks beside Kubernetes: thin, one type each, no decisions.
+
+mod alertmanager;
+
+pub use alertmanager::{Alertmanager, AlertmanagerError, PeerAlert, PeerState};

@@ -1,0 +1,320 @@
+//! The checks right before acting: a list of named stages, in the order in which they are made. Pure.
+
+use jiff::Timestamp;
+
+use super::{
+    ledger::Limited,
+    world::{Evidence, InForce, Scene, World},
+};
+use crate::{
+    action,
+    api::{Action, Mode, ObjectKey, Phase, Reason, RemediationSpec},
+    target::{Resolved, Rollout, Unresolved},
+    triage::PolicyKey,
+};
+
+/// Why a record does not act now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Where that leads.
+    pub phase: Phase,
+    /// Why.
+    pub reason: Reason,
+    /// The same for people.
+    pub message: String,
+    /// When it ends by itself, where that is known.
+    pub until: Option<Timestamp>,
+}
+
+impl Refusal {
+    fn wait(reason: Reason, message: impl Into<String>) -> Self {
+        Self { phase: Phase::Waiting, reason, message: message.into(), until: None }
+    }
+
+    fn end(phase: Phase, reason: Reason, message: impl Into<String>) -> Self {
+        Self { phase, reason, message: message.into(), until: None }
+    }
+
+    fn until(mut self, until: Timestamp) -> Self {
+        self.until = Some(until);
+        self
+    }
+}
+
+/// What the stages look at.
+pub struct Candidate<'a> {
+    /// The record.
+    pub spec: &'a RemediationSpec,
+    /// The world.
+    pub world: &'a World<'a>,
+    /// The stricter of the policy then and now.
+    pub in_force: &'a InForce,
+    /// The step it is at, from 0; `None` where the ledger says where a first step begins.
+    pub step: Option<u32>,
+    /// What was asked of the API.
+    pub scene: &'a Scene,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// A candidate that passed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admitted<'a> {
+    /// The target, found and allowed.
+    pub resolved: &'a Resolved,
+    /// The step to take.
+    pub step: u32,
+}
+
+type Stage = for<'a> fn(&Candidate<'a>, &Resolved) -> Result<(), Refusal>;
+
+/// The stages that need the target, in order. `rate` is last, so that nothing else can refuse after a slot is taken.
+const STAGES: [(&str, Stage); 9] = [
+    ("opted out", opted_out),
+    ("possible", possible),
+    ("same target", same_target),
+    ("subject lock", subject_lock),
+    ("cooldown", cooldown),
+    ("concurrency", concurrency),
+    ("availability", availability),
+    ("rollout", rollout),
+    ("rate", rate),
+];
+
+/// Makes every check; the first that refuses speaks.
+pub fn admit<'a>(candidate: &'a Candidate<'a>) -> Result<Admitted<'a>, Refusal> {
+    pause(candidate)?;
+    evidence(candidate)?;
+    let resolved = candidate.scene.target.as_ref().map_err(unresolved)?;
+    for (_, stage) in STAGES {
+        stage(candidate, resolved)?;
+    }
+    Ok(Admitted { resolved, step: candidate.step(resolved) })
+}
+
+impl Candidate<'_> {
+    fn policy(&self) -> PolicyKey {
+        PolicyKey::from(&self.spec.policy)
+    }
+
+    fn ledger(&self) -> &super::Ledger {
+        if self.in_force.mode == Mode::DryRun { self.world.shadow } else { self.world.ledger }
+    }
+
+    /// The step it would take.
+    pub fn step(&self, resolved: &Resolved) -> u32 {
+        let first =
+            || self.ledger().first_step(&self.policy(), &resolved.subject.object.uid, self.spec.steps.len(), self.now);
+        self.step.unwrap_or_else(first)
+    }
+
+    fn action(&self, resolved: &Resolved) -> Option<Action<'_>> {
+        let index = usize::try_from(self.step(resolved)).unwrap_or(usize::MAX);
+        self.spec.steps.get(index).and_then(crate::api::Step::action)
+    }
+}
+
+fn pause(candidate: &Candidate<'_>) -> Result<(), Refusal> {
+    match &candidate.scene.pause {
+        Ok(None) => Ok(()),
+        Ok(Some(reason)) => Err(Refusal::wait(Reason::Paused, reason)),
+        Err(error) => {
+            Err(Refusal::wait(Reason::ApiUnavailable, format!("whether a Pause is in force cannot be told: {error}")))
+        }
+    }
+}
+
+fn evidence(candidate: &Candidate<'_>) -> Result<(), Refusal> {
+    match candidate.world.evidence {
+        Evidence::Firing => Ok(()),
+        Evidence::Clear { .. } => Err(Refusal::end(Phase::Skipped, Reason::AlertCleared, "the alert is over")),
+        Evidence::Suppressed(by) => Err(Refusal::wait(Reason::AlertSuppressed, by)),
+        Evidence::Unknown(why) => Err(Refusal::wait(Reason::EvidenceUnknown, why)),
+        Evidence::Unasked => Err(Refusal::wait(Reason::EvidenceUnknown, "nobody can be asked whether the alert fires")),
+    }
+}
+
+fn unresolved(why: &Unresolved) -> Refusal {
+    let message = why.to_string();
+    match why {
+        Unresolved::Protected(_) => Refusal::end(Phase::Skipped, Reason::Protected, message),
+        Unresolved::NotPermitted(_) => Refusal::end(Phase::Skipped, Reason::NotPermitted, message),
+        Unresolved::Exporter(_) | Unresolved::Unnamed(crate::target::Unnamed::Exporter) => {
+            Refusal::end(Phase::Skipped, Reason::TargetIsExporter, message)
+        }
+        Unresolved::NoController(_) => Refusal::end(Phase::Skipped, Reason::NoController, message),
+        Unresolved::Api(_) => Refusal::wait(Reason::ApiUnavailable, message),
+        Unresolved::Unnamed(_) | Unresolved::Missing { .. } | Unresolved::Terminating(_) | Unresolved::Finished(_) => {
+            Refusal::wait(Reason::TargetUnresolved, message)
+        }
+    }
+}
+
+fn opted_out(_: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
+    match &resolved.opted_out {
+        None => Ok(()),
+        Some(object) => Err(Refusal::end(
+            Phase::Skipped,
+            Reason::OptedOut,
+            format!("{object} has the annotation {}", crate::api::DISABLED_ANNOTATION),
+        )),
+    }
+}
+
+/// What the action can never do to this subject.
+fn possible(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
+    let subject = &resolved.subject;
+    match candidate.action(resolved) {
+        None => Err(Refusal::end(
+            Phase::Failed,
+            Reason::ActionFailed,
+            format!("the record has no step {}", candidate.step(resolved)),
+        )),
+        Some(Action::RolloutRestart(_)) if subject.state.rollout == Rollout::Never => Err(Refusal::end(
+            Phase::Skipped,
+            Reason::NotPermitted,
+            format!("{} does not roll by itself: it is paused, updates on deletion only, or cannot", subject.object),
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
+fn same_target(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
+    let other = candidate.ledger().same_target(&candidate.policy(), &resolved.target.uid, candidate.world.key);
+    match other {
+        None => Ok(()),
+        Some(other) => Err(Refusal::end(
+            Phase::Superseded,
+            Reason::SameTarget,
+            format!("Remediation {other} of the same policy is about {} already", resolved.target),
+        )),
+    }
+}
+
+fn subject_lock(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
+    let subject = &resolved.subject.object;
+    candidate.ledger().lock(&subject.uid, candidate.world.key).map_err(|limited| refusal(&limited, candidate, resolved))
+}
+
+fn cooldown(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
+    let subject = &resolved.subject.object.uid;
+    candidate
+        .ledger()
+        .cooldown(subject, &candidate.in_force.limits, candidate.world.key, candidate.now)
+        .map_err(|limited| refusal(&limited, candidate, resolved))
+}
+
+fn concurrency(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
+    let (world, limits) = (candidate.world, &candidate.in_force.limits);
+    candidate
+        .ledger()
+        .concurrency(&candidate.policy(), limits, world.max_concurrent, world.key)
+        .map_err(|limited| refusal(&limited, candidate, resolved))
+}
+
+fn rate(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
+    candidate
+        .ledger()
+        .rate(&candidate.policy(), &candidate.in_force.limits, candidate.now)
+        .map_err(|limited| refusal(&limited, candidate, resolved))
+}
+
+fn refusal(limited: &Limited, candidate: &Candidate<'_>, resolved: &Resolved) -> Refusal {
+    let subject = &resolved.subject.object;
+    let limits = &candidate.in_force.limits;
+    let policy = &candidate.spec.policy;
+    let of = |record: &ObjectKey| record.to_string();
+    match limited {
+        Limited::Locked { by } => {
+            Refusal::wait(Reason::SubjectLocked, format!("Remediation {} is running on {subject}", of(by)))
+        }
+        Limited::Cooldown { until, by } => Refusal::wait(
+            Reason::Cooldown,
+            format!("{subject} was acted on for {}; its cooldown of {} is not over", of(by), limits.cooldown),
+        )
+        .until(*until),
+        Limited::Rate { until } => Refusal::wait(
+            Reason::RateLimited,
+            format!("policy {policy} has used its {} actions in {}", limits.rate.actions, limits.rate.per),
+        )
+        .until(*until),
+        Limited::PolicyConcurrency { running } => Refusal::wait(
+            Reason::Concurrency,
+            format!("{running} remediations of policy {policy} are running; it may have {}", limits.concurrency),
+        ),
+        Limited::TotalConcurrency { running } => Refusal::wait(
+            Reason::Concurrency,
+            format!("{running} remediations are running; there may be {}", candidate.world.max_concurrent),
+        ),
+    }
+}
+
+/// Ready pods that would be left, against those that must be.
+///
+/// A target that is not ready takes nothing away. A pod that we ended lately may still be listed as ready: it is gone.
+fn availability(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
+    let subject = &resolved.subject;
+    let desired = subject.state.desired;
+    match candidate.action(resolved) {
+        Some(Action::RestartPod(_)) => {}
+        Some(Action::RolloutRestart(_)) => match subject.state.rollout {
+            // New pods come first.
+            Rollout::Surging => return Ok(()),
+            Rollout::OneByOne => {}
+            Rollout::AllAtOnce | Rollout::Never => {
+                if candidate.in_force.limits.allow_single_replica && desired == 1 {
+                    return Ok(());
+                }
+                return Err(Refusal::wait(
+                    Reason::Availability,
+                    format!("{} ends all its pods at once when it restarts", subject.object),
+                ));
+            }
+        },
+        None => return Ok(()),
+    }
+    if !resolved.target_ready {
+        return Ok(());
+    }
+    if desired <= 1 {
+        if candidate.in_force.limits.allow_single_replica {
+            return Ok(());
+        }
+        return Err(Refusal::wait(
+            Reason::SingleReplica,
+            format!(
+                "{} has one replica, so restarting it is an outage; limits.allowSingleReplica: true consents to it",
+                subject.object
+            ),
+        ));
+    }
+    let gone = candidate.world.ledger.ended_lately(candidate.now);
+    let ready = resolved.pods.ready.iter().filter(|uid| !gone.contains(uid.as_str())).count();
+    let left = u32::try_from(ready).unwrap_or(u32::MAX).saturating_sub(1);
+    let needed = candidate.in_force.min_available.map(|share| share.of(desired)).into_iter().max().unwrap_or(desired);
+    if left >= needed {
+        return Ok(());
+    }
+    Err(Refusal::wait(
+        Reason::Availability,
+        format!(
+            "{} would have {left} ready pods left of {desired}, and minAvailable {} asks for {needed}",
+            subject.object, candidate.spec.limits.min_available
+        ),
+    ))
+}
+
+/// A restart by rollout waits for a rollout that is under way.
+fn rollout(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
+    match candidate.action(resolved) {
+        Some(Action::RolloutRestart(_)) if resolved.subject.state.is_rolling() => {
+            Err(Refusal::wait(Reason::Availability, format!("a rollout of {} is under way", resolved.subject.object)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What will be done, in words.
+pub fn plan(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
+    candidate.action(resolved).map(|action| action::plan(action, resolved)).unwrap_or_default()
+}

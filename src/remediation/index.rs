@@ -1,0 +1,168 @@
+//! What every replica remembers of the records, fed by a watch: enough to tell a new episode from a known one, and to
+//! find the open records of an alert. Synchronous and in memory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Mutex, PoisonError},
+};
+
+use jiff::Timestamp;
+
+use crate::{
+    alert::Fingerprint,
+    api::{AlertPhase, ObjectKey, Remediation},
+    triage::{KnownRecords, Newest, PolicyKey},
+};
+
+/// One record, in short.
+#[derive(Clone, Debug)]
+struct Entry {
+    policy: PolicyKey,
+    fingerprint: Fingerprint,
+    episode: u32,
+    starts_at: Timestamp,
+    ended_at: Option<Timestamp>,
+    resolved_at: Option<Timestamp>,
+    last_seen: Timestamp,
+    resource_version: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Records {
+    entries: HashMap<ObjectKey, Entry>,
+    by_alert: HashMap<Fingerprint, BTreeSet<ObjectKey>>,
+    open: BTreeMap<PolicyKey, usize>,
+}
+
+/// The index.
+#[derive(Debug, Default)]
+pub struct RecordIndex {
+    records: Mutex<Records>,
+}
+
+/// An open record whose alert was resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenRecord {
+    /// Its key.
+    pub key: ObjectKey,
+    /// The resourceVersion it was last seen with.
+    pub resource_version: Option<String>,
+}
+
+impl RecordIndex {
+    /// Takes in a record as it was read, created or written.
+    pub fn put(&self, record: &Remediation) {
+        let status = record.status.as_ref();
+        let alert = status.and_then(|status| status.alert.as_ref());
+        let ended_at = status
+            .filter(|status| status.phase.is_terminal())
+            .map(|status| status.ended_at.or(status.since).unwrap_or(record.spec.alert.received_at));
+        let entry = Entry {
+            policy: PolicyKey::from(&record.spec.policy),
+            fingerprint: record.spec.alert.fingerprint,
+            episode: record.spec.episode,
+            starts_at: record.spec.alert.starts_at,
+            ended_at,
+            resolved_at: alert.filter(|alert| alert.state == AlertPhase::Resolved).and_then(|alert| alert.ends_at),
+            last_seen: alert.map_or(record.spec.alert.received_at, |alert| alert.last_seen),
+            resource_version: record.metadata.resource_version.clone(),
+        };
+        self.lock().put(ObjectKey::of(record), entry);
+    }
+
+    /// Forgets a record that was deleted.
+    pub fn remove(&self, key: &ObjectKey) {
+        self.lock().remove(key);
+    }
+
+    /// Replaces everything, after a fresh LIST.
+    pub fn replace<'a>(&self, records: impl IntoIterator<Item = &'a Remediation>) {
+        *self.lock() = Records::default();
+        for record in records {
+            self.put(record);
+        }
+    }
+
+    /// The open records that a resolved notice of this alert closes: those whose alert began before it ended.
+    pub fn resolved_by(&self, fingerprint: Fingerprint, ends_at: Timestamp) -> Vec<OpenRecord> {
+        let records = self.lock();
+        let keys = records.by_alert.get(&fingerprint).into_iter().flatten();
+        keys.filter_map(|key| {
+            let entry = records.entries.get(key)?;
+            let closes = entry.ended_at.is_none() && entry.starts_at <= ends_at;
+            let known = entry.resolved_at.is_some_and(|at| at >= ends_at);
+            (closes && !known)
+                .then(|| OpenRecord { key: key.clone(), resource_version: entry.resource_version.clone() })
+        })
+        .collect()
+    }
+
+    /// The resourceVersion that a record was last seen with.
+    pub fn resource_version(&self, key: &ObjectKey) -> Option<String> {
+        self.lock().entries.get(key)?.resource_version.clone()
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.lock().entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Records {
+    fn put(&mut self, key: ObjectKey, entry: Entry) {
+        self.remove(&key);
+        self.by_alert.entry(entry.fingerprint).or_default().insert(key.clone());
+        if entry.ended_at.is_none() {
+            *self.open.entry(entry.policy.clone()).or_default() += 1;
+        }
+        self.entries.insert(key, entry);
+    }
+
+    fn remove(&mut self, key: &ObjectKey) {
+        let Some(entry) = self.entries.remove(key) else { return };
+        if let Some(keys) = self.by_alert.get_mut(&entry.fingerprint) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.by_alert.remove(&entry.fingerprint);
+            }
+        }
+        if entry.ended_at.is_none()
+            && let Some(open) = self.open.get_mut(&entry.policy)
+        {
+            *open -= 1;
+            if *open == 0 {
+                self.open.remove(&entry.policy);
+            }
+        }
+    }
+}
+
+impl KnownRecords for RecordIndex {
+    fn newest(&self, policy: &PolicyKey, fingerprint: Fingerprint) -> Option<Newest> {
+        let records = self.lock();
+        let keys = records.by_alert.get(&fingerprint)?;
+        let of_policy = keys.iter().filter_map(|key| Some((key, records.entries.get(key)?)));
+        let (key, entry) =
+            of_policy.filter(|(_, entry)| entry.policy == *policy).max_by_key(|(_, entry)| entry.episode)?;
+        Some(Newest {
+            key: key.clone(),
+            episode: entry.episode,
+            ended_at: entry.ended_at,
+            resolved_at: entry.resolved_at,
+            last_seen: entry.last_seen,
+        })
+    }
+
+    fn open(&self, policy: &PolicyKey) -> usize {
+        self.lock().open.get(policy).copied().unwrap_or_default()
+    }
+}

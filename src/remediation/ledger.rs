@@ -1,0 +1,248 @@
+//! The ledger of limits: who holds which subject, and what was done when. Pure.
+//!
+//! It is built from the records of a LIST and grows from then on by the leader's own decisions, never by what a watch
+//! brings, as a watch can lag. Only what a limit can still ask for is kept: nothing older than [`MEMORY`].
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    api::{ActionOutcome, Limits, ObjectKey, Phase, Remediation},
+    triage::PolicyKey,
+};
+
+/// The longest window of a limit (see `api::Limits`).
+pub const MEMORY: SignedDuration = SignedDuration::from_hours(24);
+
+/// When trouble comes back so soon after the last step, the next remediation begins at the step after it.
+pub const LADDER_WINDOW: SignedDuration = SignedDuration::from_hours(1);
+
+/// How long a pod that was ended by us may still be listed as ready.
+pub const STILL_LISTED: SignedDuration = SignedDuration::from_mins(2);
+
+/// One action that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// When it was written down.
+    pub at: Timestamp,
+    /// Under which policy.
+    pub policy: PolicyKey,
+    /// On which subject, by UID.
+    pub subject: String,
+    /// On which target, by UID.
+    pub target: String,
+    /// Which step of the ladder, from 0.
+    pub step: u32,
+    /// For which record.
+    pub record: ObjectKey,
+}
+
+/// Which limit stands against acting, and until when, where that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Limited {
+    /// Another remediation runs on the subject.
+    Locked {
+        /// Which.
+        by: ObjectKey,
+    },
+    /// The subject was acted on a short while ago.
+    Cooldown {
+        /// When it ends.
+        until: Timestamp,
+        /// For which record it was acted on.
+        by: ObjectKey,
+    },
+    /// The policy has acted as often as it may.
+    Rate {
+        /// When a slot is free again.
+        until: Timestamp,
+    },
+    /// As many of the policy's remediations run as may.
+    PolicyConcurrency {
+        /// How many.
+        running: usize,
+    },
+    /// As many remediations run as may in all.
+    TotalConcurrency {
+        /// How many.
+        running: usize,
+    },
+}
+
+#[derive(Clone, Debug)]
+struct Run {
+    record: ObjectKey,
+    policy: PolicyKey,
+    target: String,
+}
+
+/// The ledger. `DryRun` remediations have one of their own, so that they neither spend nor see real slots.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// By the subject's UID.
+    running: BTreeMap<String, Run>,
+    /// In order of time.
+    marks: VecDeque<Mark>,
+}
+
+impl Ledger {
+    /// The ledgers that these records give: the real one, and that of `DryRun`.
+    pub fn of<'a>(records: impl IntoIterator<Item = &'a Remediation>, now: Timestamp) -> (Self, Self) {
+        let (mut real, mut dry) = (Self::default(), Self::default());
+        let mut marks: Vec<(Mark, bool)> = Vec::new();
+        for record in records {
+            let Some(status) = &record.status else { continue };
+            let key = ObjectKey::of(record);
+            let policy = PolicyKey::from(&record.spec.policy);
+            let Some(subject) = status.subject.as_ref().map(|subject| subject.uid.clone()) else { continue };
+            for entry in &status.journal {
+                let simulated = entry.outcome == ActionOutcome::DryRun;
+                if simulated || entry.outcome.counts() {
+                    let mark = Mark {
+                        at: entry.started_at,
+                        policy: policy.clone(),
+                        subject: subject.clone(),
+                        target: entry.target.uid.clone(),
+                        step: entry.step,
+                        record: key.clone(),
+                    };
+                    marks.push((mark, simulated));
+                }
+            }
+            if status.phase.is_running() {
+                let target = status.target.as_ref().map(|target| target.uid.clone()).unwrap_or_default();
+                real.running.insert(subject, Run { record: key, policy, target });
+            }
+        }
+        marks.sort_by(|(a, _), (b, _)| (a.at, &a.record).cmp(&(b.at, &b.record)));
+        for (mark, simulated) in marks {
+            if simulated { &mut dry } else { &mut real }.marks.push_back(mark);
+        }
+        real.forget(now);
+        dry.forget(now);
+        (real, dry)
+    }
+
+    /// Drops what no limit can ask for any more.
+    pub fn forget(&mut self, now: Timestamp) {
+        while self.marks.front().is_some_and(|mark| now.duration_since(mark.at) > MEMORY) {
+            self.marks.pop_front();
+        }
+    }
+
+    /// Who holds the subject, other than the asker.
+    pub fn lock(&self, subject: &str, asker: &ObjectKey) -> Result<(), Limited> {
+        match self.running.get(subject) {
+            Some(run) if run.record != *asker => Err(Limited::Locked { by: run.record.clone() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The running remediation of the same policy for the same target, other than the asker.
+    pub fn same_target(&self, policy: &PolicyKey, target: &str, asker: &ObjectKey) -> Option<&ObjectKey> {
+        let mut runs = self.running.values();
+        let same = |run: &&Run| run.policy == *policy && run.target == target && run.record != *asker;
+        runs.find(same).map(|run| &run.record)
+    }
+
+    /// Whether the subject's cooldown is over. The asker's own earlier steps do not count: a ladder goes on at once.
+    pub fn cooldown(&self, subject: &str, limits: &Limits, asker: &ObjectKey, now: Timestamp) -> Result<(), Limited> {
+        let of_subject = |mark: &&Mark| mark.subject == subject && mark.record != *asker;
+        let Some(last) = self.marks.iter().rev().find(of_subject) else { return Ok(()) };
+        let until = after(last.at, limits.cooldown.signed());
+        if now < until { Err(Limited::Cooldown { until, by: last.record.clone() }) } else { Ok(()) }
+    }
+
+    /// Whether fewer of the policy's remediations run than may, and fewer in all.
+    pub fn concurrency(
+        &self,
+        policy: &PolicyKey,
+        limits: &Limits,
+        max_total: usize,
+        asker: &ObjectKey,
+    ) -> Result<(), Limited> {
+        let others = || self.running.values().filter(|run| run.record != *asker);
+        let of_policy = others().filter(|run| run.policy == *policy).count();
+        let all = others().count();
+        if of_policy >= usize::try_from(limits.concurrency).unwrap_or(usize::MAX) {
+            return Err(Limited::PolicyConcurrency { running: of_policy });
+        }
+        if all >= max_total {
+            return Err(Limited::TotalConcurrency { running: all });
+        }
+        Ok(())
+    }
+
+    /// Whether the policy has a slot left in its window.
+    pub fn rate(&self, policy: &PolicyKey, limits: &Limits, now: Timestamp) -> Result<(), Limited> {
+        let per = limits.rate.per.signed();
+        let actions = usize::try_from(limits.rate.actions).unwrap_or(usize::MAX);
+        let in_window: Vec<Timestamp> = self
+            .marks
+            .iter()
+            .filter(|mark| mark.policy == *policy && after(mark.at, per) > now)
+            .map(|mark| mark.at)
+            .collect();
+        match in_window.len().checked_sub(actions) {
+            None => Ok(()),
+            // The slot that is free first is that of the oldest action after whose end fewer than the limit are left.
+            Some(over) => Err(Limited::Rate { until: in_window.get(over).map_or(now, |at| after(*at, per)) }),
+        }
+    }
+
+    /// The step at which a new remediation of this policy on this subject begins: the one after the last that was tried
+    /// within [`LADDER_WINDOW`], at most the top.
+    pub fn first_step(&self, policy: &PolicyKey, subject: &str, steps: usize, now: Timestamp) -> u32 {
+        let top = u32::try_from(steps.saturating_sub(1)).unwrap_or(u32::MAX);
+        let recent = |mark: &&Mark| {
+            mark.policy == *policy && mark.subject == subject && now.duration_since(mark.at) <= LADDER_WINDOW
+        };
+        self.marks.iter().rev().find(recent).map_or(0, |mark| mark.step.saturating_add(1)).min(top)
+    }
+
+    /// The UIDs of pods that were ended by us a short while ago; a list may still show them ready.
+    pub fn ended_lately(&self, now: Timestamp) -> BTreeSet<&str> {
+        let lately = |mark: &&Mark| now.duration_since(mark.at) <= STILL_LISTED;
+        self.marks.iter().rev().take_while(lately).map(|mark| mark.target.as_str()).collect()
+    }
+
+    /// Takes the subject and a slot. Called with the decision, before it is written.
+    pub fn take(&mut self, mark: Mark) {
+        let run = Run { record: mark.record.clone(), policy: mark.policy.clone(), target: mark.target.clone() };
+        self.running.insert(mark.subject.clone(), run);
+        self.marks.push_back(mark);
+    }
+
+    /// Writes a simulated action down; nothing is held.
+    pub fn note(&mut self, mark: Mark) {
+        self.marks.push_back(mark);
+    }
+
+    /// Gives the newest slot of a record back: its action had no effect.
+    pub fn give_back(&mut self, record: &ObjectKey) {
+        if let Some(at) = self.marks.iter().rposition(|mark| mark.record == *record) {
+            self.marks.remove(at);
+        }
+    }
+
+    /// Follows a record's phase: a subject is held while its remediation runs, and by no other.
+    pub fn follow(&mut self, record: &ObjectKey, phase: Phase) -> bool {
+        if phase.is_running() {
+            return false;
+        }
+        let held = self.running.len();
+        self.running.retain(|_, run| run.record != *record);
+        self.running.len() < held
+    }
+
+    /// How many subjects are held.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+}
+
+/// A sum that stays in range: limits are at most a day, times come from records.
+pub(crate) fn after(at: Timestamp, duration: SignedDuration) -> Timestamp {
+    at.checked_add(duration).unwrap_or(Timestamp::MAX)
+}

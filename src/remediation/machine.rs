@@ -1,0 +1,442 @@
+//! The state machine: a pure, total function from a record, the world and the time to the record's next status and what
+//! is to be done about it.
+//!
+//! It never asks, waits or writes. What it says is to be done is done only after the status that says so was written:
+//! an action's journal entry is in the returned status, with the outcome `Running`.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::{
+    checks::{self, Candidate, Refusal},
+    ledger::after,
+    world::{Evidence, InForce, Observed, PolicyNow, Recovery, World},
+};
+use crate::{
+    api::{Action, ActionOutcome, JournalEntry, Mode, Phase, Reason, RemediationSpec, RemediationStatus, Step, Verify},
+    policy::Policy,
+    target::Health,
+};
+
+/// How long a remediation may take in all, not counting waits and an action's own time.
+pub const TOTAL_TIMEOUT: SignedDuration = SignedDuration::from_hours(1);
+
+/// How long a target may be missing before the record ends.
+pub const UNRESOLVED_TIMEOUT: SignedDuration = SignedDuration::from_hours(1);
+
+/// How long anything may wait, so that every record ends.
+pub const WAITING_TIMEOUT: SignedDuration = SignedDuration::from_hours(24);
+
+/// How often a subject is looked at while it is verified.
+pub const VERIFY_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
+
+/// How often an alert is looked at while a `DryRun` watches it.
+pub const OBSERVE_INTERVAL: SignedDuration = SignedDuration::from_secs(15);
+
+/// Entries that a journal may have; the record fails before it would grow beyond.
+pub const JOURNAL_LENGTH: usize = 64;
+
+/// What is to be done once the status is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing, ever: the record is at its end.
+    End,
+    /// Look again then.
+    LookAgain(Timestamp),
+    /// Do what the journal's last entry announces.
+    Act,
+    /// Find out whether what the journal's last entry announces was done.
+    Observe,
+}
+
+/// What follows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Next {
+    /// The record's status.
+    pub status: RemediationStatus,
+    /// What is to be done once it is written.
+    pub effect: Effect,
+}
+
+/// Decides what follows for a record.
+pub fn next(spec: &RemediationSpec, status: &RemediationStatus, world: &World<'_>, now: Timestamp) -> Next {
+    let record = Record { spec, status, world, now };
+    if status.phase.is_terminal() {
+        return Next { status: status.clone(), effect: Effect::End };
+    }
+    // Whatever else happens, an action that was begun gets its outcome written first.
+    if status.phase == Phase::Acting {
+        return record.acting();
+    }
+    if let Some(by) = world.cancel {
+        return record.end(Phase::Cancelled, Reason::CancelRequested, format!("cancelled: {by}"));
+    }
+    if status.phase.counts_towards_timeout() && record.active() > TOTAL_TIMEOUT && status.phase != Phase::Observing {
+        return record.end(Phase::Failed, Reason::TimedOut, "it took longer than an hour in all".to_owned());
+    }
+    match status.phase {
+        Phase::Verifying => record.verifying(),
+        Phase::Observing => record.observing(),
+        _ => record.pending(),
+    }
+}
+
+struct Record<'a> {
+    spec: &'a RemediationSpec,
+    status: &'a RemediationStatus,
+    world: &'a World<'a>,
+    now: Timestamp,
+}
+
+impl Record<'_> {
+    /// Pending and Waiting: every check from nothing.
+    fn pending(&self) -> Next {
+        let policy = match self.world.policy {
+            PolicyNow::InForce(policy) => policy,
+            PolicyNow::Gone => return self.policy_changed("the policy is gone"),
+            PolicyNow::Unseen => {
+                let why = "the policy cannot be seen at the moment; it does not act until it can";
+                return self.wait(Reason::PolicyUnavailable, why.to_owned(), None);
+            }
+        };
+        if let Some(changed) = changed(self.spec, policy) {
+            return self.policy_changed(changed);
+        }
+        let in_force = InForce::of(self.spec, policy);
+        if in_force.mode == Mode::Disabled {
+            return self.policy_changed("the policy is disabled");
+        }
+        if let Evidence::Clear { .. } = self.world.evidence {
+            return self.cleared();
+        }
+        if self.status.phase == Phase::Waiting && self.in_phase() > WAITING_TIMEOUT {
+            return self.end(Phase::Failed, Reason::TimedOut, self.waited("it waited for more than a day"));
+        }
+        let Observed::Scene(scene) = &self.world.observed else {
+            return self.unchanged(Effect::LookAgain(self.now));
+        };
+        let candidate = Candidate {
+            spec: self.spec,
+            world: self.world,
+            in_force: &in_force,
+            step: (!self.status.journal.is_empty()).then_some(self.status.step),
+            scene,
+            now: self.now,
+        };
+        let admitted = match checks::admit(&candidate) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return self.refused(refusal, scene),
+        };
+        if self.status.journal.len() >= JOURNAL_LENGTH {
+            return self.end(Phase::Failed, Reason::NotHelped, "its journal is full".to_owned());
+        }
+        let resolved = admitted.resolved;
+        let action = self.step(admitted.step).and_then(Step::action);
+        let acted_on = match action {
+            Some(Action::RolloutRestart(_)) => resolved.subject.object.clone(),
+            _ => resolved.target.clone(),
+        };
+        let plan = checks::plan(&candidate, resolved);
+        let dry_run = in_force.mode == Mode::DryRun;
+        let mut status = if dry_run {
+            self.entering(Phase::Observing, None, format!("would {plan}"))
+        } else {
+            self.entering(Phase::Acting, Reason::InProgress, plan.clone())
+        };
+        status.target = Some(acted_on.clone());
+        status.subject = Some(resolved.subject.object.clone());
+        status.step = admitted.step;
+        status.plan = Some(plan);
+        status.journal.push(JournalEntry {
+            step: admitted.step,
+            action: action.map(Action::name).unwrap_or_default().to_owned(),
+            target: acted_on,
+            started_at: self.now,
+            ended_at: dry_run.then_some(self.now),
+            outcome: if dry_run { ActionOutcome::DryRun } else { ActionOutcome::Running },
+            message: None,
+        });
+        let effect = if dry_run { Effect::LookAgain(after(self.now, OBSERVE_INTERVAL)) } else { Effect::Act };
+        Next { status, effect }
+    }
+
+    fn refused(&self, refusal: Refusal, scene: &super::world::Scene) -> Next {
+        let Refusal { phase, reason, message, until } = refusal;
+        if phase == Phase::Waiting {
+            let unresolved_since = self.status.reason == Some(Reason::TargetUnresolved);
+            if reason == Reason::TargetUnresolved && unresolved_since && self.in_phase() >= UNRESOLVED_TIMEOUT {
+                return self.end(Phase::Skipped, Reason::TargetUnresolved, message);
+            }
+            let mut next = self.wait(reason, message, until);
+            if let Ok(resolved) = &scene.target {
+                next.status.target = Some(resolved.target.clone());
+                next.status.subject = Some(resolved.subject.object.clone());
+            }
+            return next;
+        }
+        let mut next = self.end(phase, reason, message);
+        if let Ok(resolved) = &scene.target {
+            next.status.target = Some(resolved.target.clone());
+            next.status.subject = Some(resolved.subject.object.clone());
+        }
+        next
+    }
+
+    /// The alert is over before anything (more) was done.
+    fn cleared(&self) -> Next {
+        if self.acted() {
+            let message = "no step helped in time; the alert is over now".to_owned();
+            return self.end(Phase::Failed, Reason::NotHelped, message);
+        }
+        self.end(Phase::Skipped, Reason::AlertCleared, self.waited("the alert is over; nothing was done"))
+    }
+
+    /// Adds what it last waited for to a message.
+    fn waited(&self, message: &str) -> String {
+        match (&self.status.phase, self.status.reason, &self.status.message) {
+            (Phase::Waiting, Some(reason), Some(why)) => format!("{message} (waited: {}: {why})", reason.as_str()),
+            _ => message.to_owned(),
+        }
+    }
+
+    fn policy_changed(&self, why: &str) -> Next {
+        if self.acted() {
+            return self.end(Phase::Failed, Reason::NotHelped, format!("{why}, so no further step is taken"));
+        }
+        self.end(Phase::Cancelled, Reason::PolicyChanged, why.to_owned())
+    }
+
+    fn acting(&self) -> Next {
+        let Observed::Outcome { outcome, message } = &self.world.observed else {
+            return self.unchanged(Effect::Observe);
+        };
+        let mut status = self.status.clone();
+        if let Some(entry) = status.journal.last_mut() {
+            entry.outcome = *outcome;
+            entry.ended_at = Some(self.now);
+            entry.message.clone_from(message);
+        }
+        let record = Record { status: &status, ..*self };
+        let why = message.clone().unwrap_or_default();
+        match outcome {
+            ActionOutcome::Running => self.unchanged(Effect::Observe),
+            ActionOutcome::Done | ActionOutcome::DryRun => {
+                let verify = record.verify();
+                let message = format!("done; verified until {}", after(self.now, verify.within.signed()));
+                let status = record.entering(Phase::Verifying, Reason::InProgress, message);
+                Next { status, effect: Effect::LookAgain(after(self.now, VERIFY_INTERVAL)) }
+            }
+            ActionOutcome::Disrupted => record.wait(Reason::Disruption, why, None),
+            ActionOutcome::Conflict => {
+                record.again_later(Reason::TargetChanged, format!("the target had changed: {why}"))
+            }
+            ActionOutcome::NotDone => {
+                record.again_later(Reason::OutcomeUnknown, format!("it was not done, and is decided anew: {why}"))
+            }
+            ActionOutcome::Refused => record.next_step(Reason::ActionFailed, &format!("the API refused it: {why}")),
+            ActionOutcome::Unknown => record.end(
+                Phase::Failed,
+                Reason::OutcomeUnknown,
+                format!("whether it was done cannot be told, so nothing more is done: {why}"),
+            ),
+        }
+    }
+
+    fn verifying(&self) -> Next {
+        let Observed::Recovery(recovery) = &self.world.observed else {
+            return self.unchanged(Effect::LookAgain(self.now));
+        };
+        let verify = self.verify();
+        let acted_at = self.status.journal.last().and_then(|entry| entry.ended_at).unwrap_or(self.now);
+        let deadline = after(acted_at, verify.within.signed());
+        let stable = recovery.good_since.is_some_and(|since| self.now >= after(since, verify.stable_for.signed()));
+        if stable && let Evidence::Clear { confirmed } = recovery.evidence {
+            let took = self.now.duration_since(self.spec.alert.received_at);
+            let message = format!("healthy, and the alert is over, {}s after it arrived", took.as_secs());
+            return self.succeeded(confirmed, message);
+        }
+        if self.now < deadline {
+            let again = after(self.now, VERIFY_INTERVAL).min(deadline);
+            return self.unchanged(Effect::LookAgain(again));
+        }
+        self.deadline(recovery)
+    }
+
+    fn deadline(&self, recovery: &Recovery) -> Next {
+        match (&recovery.health, &recovery.evidence) {
+            (Health::Unhealthy(why), _) => self.next_step(Reason::NotHelped, &format!("not healthy in time: {why}")),
+            (Health::Healthy, Evidence::Firing) => self.next_step(Reason::NotHelped, "the alert still fires"),
+            (Health::Healthy, Evidence::Suppressed(by)) => {
+                self.next_step(Reason::NotHelped, &format!("the alert still fires, held back: {by}"))
+            }
+            // Good at the very end, but not for long enough: a relapse cannot be told from a cure.
+            (Health::Healthy, Evidence::Clear { .. }) => {
+                self.next_step(Reason::NotHelped, "not healthy and quiet for long enough in time")
+            }
+            (Health::Healthy, Evidence::Unasked) => {
+                self.succeeded(false, "healthy; nobody can be asked whether the alert is over".to_owned())
+            }
+            (Health::Healthy, Evidence::Unknown(why)) | (Health::Unknown(why), _) => {
+                self.end(Phase::Failed, Reason::Unverified, format!("whether it helped cannot be told: {why}"))
+            }
+        }
+    }
+
+    fn succeeded(&self, confirmed: bool, message: String) -> Next {
+        let mut next = self.end(Phase::Succeeded, Reason::Verified, message);
+        let (value, reason, text) = if confirmed {
+            ("True", "AlertGone", "the alert's source was asked, and it does not fire any more")
+        } else {
+            ("False", "NobodyToAsk", "the subject is healthy; no source could be asked whether the alert is over")
+        };
+        next.status.conditions.retain(|condition| condition.type_ != "Confirmed");
+        next.status.conditions.push(Condition {
+            type_: "Confirmed".to_owned(),
+            status: value.to_owned(),
+            reason: reason.to_owned(),
+            message: text.to_owned(),
+            last_transition_time: Time(self.now),
+            observed_generation: None,
+        });
+        next
+    }
+
+    fn observing(&self) -> Next {
+        let cleared = matches!(self.world.evidence, Evidence::Clear { .. });
+        if !cleared && self.active() <= TOTAL_TIMEOUT {
+            return self.unchanged(Effect::LookAgain(after(self.now, OBSERVE_INTERVAL)));
+        }
+        let plan = self.status.plan.as_deref().unwrap_or("act");
+        let watched = self.in_phase().as_secs();
+        let message = if cleared {
+            format!("would {plan}; the alert cleared by itself {watched}s later")
+        } else {
+            format!("would {plan}; the alert still fired an hour later")
+        };
+        let mut next = self.end(Phase::DryRun, Reason::AlertCleared, message);
+        if cleared {
+            next.status.cleared_after = Some(format!("{watched}s"));
+        } else {
+            next.status.reason = Some(Reason::TimedOut);
+        }
+        next
+    }
+
+    /// The next rung, with a fresh target; the end where there is none.
+    fn next_step(&self, reason: Reason, message: &str) -> Next {
+        let following = self.status.step.saturating_add(1);
+        match self.world.policy {
+            PolicyNow::Gone => {
+                return self.end(
+                    Phase::Failed,
+                    reason,
+                    format!("{message}; its policy is gone, so nothing more is done"),
+                );
+            }
+            PolicyNow::InForce(_) | PolicyNow::Unseen => {}
+        }
+        if self.step(following).is_none() {
+            return self.end(Phase::Failed, reason, format!("{message}; there is no further step"));
+        }
+        let mut next = self.again(reason, format!("step {}: {message}", self.status.step));
+        next.status.step = following;
+        next
+    }
+
+    fn again(&self, reason: Reason, message: String) -> Next {
+        Next { status: self.entering(Phase::Pending, reason, message), effect: Effect::LookAgain(self.now) }
+    }
+
+    /// Like [`Self::again`], but later with every entry of the journal, so that nothing is tried in a tight circle.
+    fn again_later(&self, reason: Reason, message: String) -> Next {
+        let tries = i64::try_from(self.status.journal.len()).unwrap_or(i64::MAX);
+        let pause = SignedDuration::from_secs(tries.saturating_sub(1).min(30));
+        let effect = Effect::LookAgain(after(self.now, pause));
+        Next { effect, ..self.again(reason, message) }
+    }
+
+    /// A wait is written once: while its reason is the same, nothing changes but the time of the next look.
+    fn wait(&self, reason: Reason, message: String, until: Option<Timestamp>) -> Next {
+        let same = self.status.phase == Phase::Waiting && self.status.reason == Some(reason);
+        let mut status = if same { self.status.clone() } else { self.entering(Phase::Waiting, reason, message) };
+        if !same {
+            status.until = until;
+        }
+        let waited = if same { self.in_phase() } else { SignedDuration::ZERO };
+        let again = match until {
+            Some(until) if until > self.now => until,
+            _ => after(self.now, retry_after(reason, waited)),
+        };
+        Next { status, effect: Effect::LookAgain(again) }
+    }
+
+    fn end(&self, phase: Phase, reason: Reason, message: String) -> Next {
+        let mut status = self.entering(phase, reason, message);
+        status.ended_at = Some(self.now);
+        Next { status, effect: Effect::End }
+    }
+
+    fn unchanged(&self, effect: Effect) -> Next {
+        Next { status: self.status.clone(), effect }
+    }
+
+    fn entering(&self, phase: Phase, reason: impl Into<Option<Reason>>, message: String) -> RemediationStatus {
+        RemediationStatus {
+            phase,
+            reason: reason.into(),
+            message: Some(message),
+            until: None,
+            since: Some(self.now),
+            active_seconds: self.active().as_secs(),
+            ..self.status.clone()
+        }
+    }
+
+    /// Time that counts towards [`TOTAL_TIMEOUT`].
+    fn active(&self) -> SignedDuration {
+        let earlier = SignedDuration::from_secs(self.status.active_seconds);
+        if self.status.phase.counts_towards_timeout() { earlier.saturating_add(self.in_phase()) } else { earlier }
+    }
+
+    fn in_phase(&self) -> SignedDuration {
+        let since = self.status.since.unwrap_or(self.spec.alert.received_at);
+        self.now.duration_since(since).max(SignedDuration::ZERO)
+    }
+
+    fn acted(&self) -> bool {
+        self.status.journal.iter().any(|entry| entry.outcome.counts())
+    }
+
+    fn step(&self, index: u32) -> Option<&Step> {
+        self.spec.steps.get(usize::try_from(index).ok()?)
+    }
+
+    fn verify(&self) -> Verify {
+        self.step(self.status.step).map(|step| step.verify).unwrap_or_default()
+    }
+}
+
+/// How a policy differs from what a record was compiled with, in what a record cannot follow.
+fn changed(spec: &RemediationSpec, policy: &Policy) -> Option<&'static str> {
+    if spec.policy.hash == policy.reference.hash {
+        return None;
+    }
+    if spec.steps != policy.spec.steps {
+        return Some("the policy's steps changed");
+    }
+    if spec.target != policy.spec.target {
+        return Some("the policy's target changed");
+    }
+    (!policy.matches(&spec.alert.labels)).then_some("the policy does not match the alert any more")
+}
+
+/// How long until something that stands in the way is looked at again: a quarter of the time it has stood there.
+fn retry_after(reason: Reason, waited: SignedDuration) -> SignedDuration {
+    let (least, most) = match reason {
+        Reason::ApiUnavailable | Reason::PolicyUnavailable => (1, 10),
+        Reason::SubjectLocked | Reason::Concurrency => (1, 15),
+        Reason::Paused | Reason::Disruption | Reason::EvidenceUnknown | Reason::AlertSuppressed => (2, 15),
+        _ => (2, 30),
+    };
+    SignedDuration::from_secs((waited.as_secs() / 4).clamp(least, most))
+}

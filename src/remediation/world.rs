@@ -1,0 +1,135 @@
+//! What the state machine is told about the world. Plain values; nothing here asks anybody.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::Ledger;
+use crate::{
+    api::{ActionOutcome, Limits, Mode, ObjectKey, RemediationSpec},
+    policy::Policy,
+    target::{Health, Resolved, Unresolved},
+};
+
+/// What is known about the alert now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// It fires.
+    Firing,
+    /// It is over. `confirmed`: by somebody who was asked, not by a notice alone.
+    Clear {
+        /// Whether it was asked for.
+        confirmed: bool,
+    },
+    /// It fires, but people have silenced it, or another alert inhibits it.
+    Suppressed(String),
+    /// Nobody can tell, and why.
+    Unknown(String),
+    /// There is nobody to ask: no Alertmanager is configured for the alert's source, and no notice says anything.
+    Unasked,
+}
+
+/// The policy of a record as it is now.
+#[derive(Clone, Debug)]
+pub enum PolicyNow {
+    /// In force.
+    InForce(Arc<Policy>),
+    /// Not to be seen, but not long enough to count as gone.
+    Unseen,
+    /// Gone.
+    Gone,
+}
+
+/// What stands against acting beside the limits: asked of the API right before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scene {
+    /// The reason of a pause in force; an `Err` where that could not be asked.
+    pub pause: Result<Option<String>, String>,
+    /// The target.
+    pub target: Result<Resolved, Unresolved>,
+}
+
+/// What is seen of a subject after an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// Whether the subject is well.
+    pub health: Health,
+    /// Whether an alert of the policy that names a living object of the subject fires.
+    pub evidence: Evidence,
+    /// Since when both have been good without a break; `None` while they are not.
+    pub good_since: Option<Timestamp>,
+}
+
+/// What has been found out for this call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Observed {
+    /// Nothing yet.
+    Nothing,
+    /// For a record that wants to act.
+    Scene(Box<Scene>),
+    /// What came of the action that the journal's last entry announces.
+    Outcome {
+        /// The outcome.
+        outcome: ActionOutcome,
+        /// What the API said.
+        message: Option<String>,
+    },
+    /// For a record whose action was done.
+    Recovery(Recovery),
+}
+
+/// Everything that a decision is made of, beside the record and the time.
+#[derive(Clone, Debug)]
+pub struct World<'a> {
+    /// The record's key.
+    pub key: &'a ObjectKey,
+    /// Who asked for the record's end, if somebody did.
+    pub cancel: Option<&'a str>,
+    /// The policy as it is now.
+    pub policy: &'a PolicyNow,
+    /// The alert.
+    pub evidence: &'a Evidence,
+    /// What was found out for this call.
+    pub observed: Observed,
+    /// The ledger.
+    pub ledger: &'a Ledger,
+    /// The ledger of `DryRun`.
+    pub shadow: &'a Ledger,
+    /// How many remediations may run at once in all.
+    pub max_concurrent: usize,
+}
+
+/// The stricter of what a record was compiled with and what its policy says now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForce {
+    /// The mode.
+    pub mode: Mode,
+    /// The limits; `min_available` is not merged, as a count and a share have no order.
+    pub limits: Limits,
+    /// Both availabilities; each must hold.
+    pub min_available: [crate::api::CountOrPercent; 2],
+}
+
+impl InForce {
+    /// Of a record and its policy.
+    pub fn of(spec: &RemediationSpec, policy: &Policy) -> Self {
+        let (then, now) = (&spec.limits, &policy.spec.limits);
+        let slower = |a: crate::api::Rate, b: crate::api::Rate| {
+            // actions/per, compared without division.
+            let a_is_slower =
+                u128::from(a.actions) * b.per.get().as_nanos() <= u128::from(b.actions) * a.per.get().as_nanos();
+            if a_is_slower { a } else { b }
+        };
+        Self {
+            mode: spec.mode.min(policy.spec.mode),
+            limits: Limits {
+                cooldown: then.cooldown.max(now.cooldown),
+                rate: slower(then.rate, now.rate),
+                concurrency: then.concurrency.min(now.concurrency),
+                min_available: then.min_available,
+                allow_single_replica: then.allow_single_replica && now.allow_single_replica,
+            },
+            min_available: [then.min_available, now.min_available],
+        }
+    }
+}
