@@ -19,7 +19,7 @@ pub struct Alertmanager {
 
 impl Alertmanager {
     /// Of the one at that address.
-    pub fn new(http: reqwest::Client, url: String) -> Self {
+    pub fn new(http: reqwest::Client, url: &str) -> Self {
         Self { http, url: url.trim_end_matches('/').to_owned() }
     }
 
@@ -47,7 +47,7 @@ impl Alertmanager {
         let now = Timestamp::now();
         let silence = json!({
             "matchers": [{"name": "namespace", "value": namespace, "isRegex": false, "isEqual": true}],
-            "startsAt": now, "endsAt": now + Duration::from_secs(300), "createdBy": "e2e", "comment": "a story",
+            "startsAt": now, "endsAt": now + Duration::from_mins(5), "createdBy": "e2e", "comment": "a story",
         });
         let answer = self.http.post(format!("{}/api/v2/silences", self.url)).json(&silence).send().await;
         let answer: Value = answer.expect("Alertmanager answers").json().await.expect("Alertmanager answers in JSON");

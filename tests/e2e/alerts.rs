@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// For how long an alert fires where nobody says that it is over.
-const LASTS: Duration = Duration::from_secs(1800);
+const LASTS: Duration = Duration::from_mins(30);
 
 /// One alert.
 #[derive(Clone)]

@@ -52,7 +52,13 @@ impl Audit {
 
     /// What was asked so far and satisfies the condition.
     pub fn asked(&self, condition: impl Fn(&Asked) -> bool) -> Vec<Asked> {
-        self.seen.lock().expect("nobody panics with the lock").iter().filter(|asked| condition(asked)).cloned().collect()
+        self.seen
+            .lock()
+            .expect("nobody panics with the lock")
+            .iter()
+            .filter(|asked| condition(asked))
+            .cloned()
+            .collect()
     }
 
     /// The evictions and deletions of pods that were done in a namespace.

@@ -7,16 +7,14 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use axum::{Json, Router, extract::State, routing::post, serve::Listener};
 use base64::Engine;
-use k8s_openapi::api::{
-    admissionregistration::v1::ValidatingWebhookConfiguration, core::v1::ConfigMap,
-};
+use k8s_openapi::api::{admissionregistration::v1::ValidatingWebhookConfiguration, core::v1::ConfigMap};
 use kube::{
     Api,
     api::{Patch, PatchParams, PostParams},
@@ -59,7 +57,6 @@ struct Shared {
     wanted: Wanted,
     open: AtomicBool,
     probed: AtomicBool,
-    seen: Mutex<Vec<Value>>,
     holding: mpsc::UnboundedSender<Held>,
 }
 
@@ -89,7 +86,7 @@ impl Story {
         let (tls, certificate) = certificate(&host.to_string());
         let (holding, held) = mpsc::unbounded_channel();
         let (open, probed) = (AtomicBool::new(false), AtomicBool::new(false));
-        let shared = Arc::new(Shared { wanted, open, probed, seen: Mutex::default(), holding });
+        let shared = Arc::new(Shared { wanted, open, probed, holding });
         let app = Router::new().route("/", post(review)).with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
             let listener = Tls { listener, acceptor: TlsAcceptor::from(Arc::new(tls)) };
@@ -103,9 +100,7 @@ impl Story {
 
     async fn register(&self, url: &str, certificate: &str) {
         let bundle = base64::engine::general_purpose::STANDARD.encode(certificate);
-        let rule = |operation: &str, group: &str, version: &str, resource: &str| {
-            json!({"operations": [operation], "apiGroups": [group], "apiVersions": [version], "resources": [resource]})
-        };
+        let rule = |operation: &str, group: &str, version: &str, resource: &str| json!({"operations": [operation], "apiGroups": [group], "apiVersions": [version], "resources": [resource]});
         let webhook = json!({
             "name": "gate.e2e.paramedic.dev",
             "clientConfig": {"url": url, "caBundle": bundle},
@@ -151,11 +146,6 @@ impl Gate {
     pub fn open(&self) {
         self.shared.open.store(true, Ordering::SeqCst);
     }
-
-    /// All requests that were, or would have been, held: those of the API server's own retries too.
-    pub fn seen(&self) -> Vec<Value> {
-        self.shared.seen.lock().expect("not poisoned").clone()
-    }
 }
 
 impl Held {
@@ -182,13 +172,10 @@ async fn review(State(shared): State<Arc<Shared>>, Json(review): Json<Value>) ->
     shared.probed.fetch_or(request["resource"]["resource"] == "configmaps", Ordering::SeqCst);
     let uid = request["uid"].clone();
     let mut allowed = true;
-    if (shared.wanted)(&request) {
-        shared.seen.lock().expect("not poisoned").push(request.clone());
-        if !shared.open.load(Ordering::SeqCst) {
-            let (verdict, said) = oneshot::channel();
-            let _ = shared.holding.send(Held { request, verdict });
-            allowed = said.await.unwrap_or(false);
-        }
+    if (shared.wanted)(&request) && !shared.open.load(Ordering::SeqCst) {
+        let (verdict, said) = oneshot::channel();
+        let _ = shared.holding.send(Held { request, verdict });
+        allowed = said.await.unwrap_or(false);
     }
     let response = json!({"uid": uid, "allowed": allowed, "status": {"message": "a story denies it"}});
     Json(json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}))

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long any story may take.
-const LIMIT: Duration = Duration::from_secs(420);
+const LIMIT: Duration = Duration::from_mins(7);
 
 type Telling = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -200,7 +200,8 @@ impl Run {
 
 fn said(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_else(|| "it panicked".to_owned())
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "it panicked".to_owned())
 }
 
 fn table(rows: &[Row]) -> String {

@@ -3,6 +3,7 @@
 //! README.md says how to run them. `harness` runs them, `world`, `rig`, `replicas`, `audit` and `gate` are what they
 //! reach into, `workloads`, `policies`, `alerts` and `records` what they are written with, `stories` the stories.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a story that cannot go on fails")]
+#![allow(clippy::disallowed_methods, reason = "stories happen in real time")]
 
 mod alertmanager;
 mod alerts;

@@ -52,7 +52,9 @@ impl Story {
             spec["expiresAt"] = json!(at);
         }
         let metadata = json!({"name": name});
-        self.apply(&json!({"apiVersion": "paramedic.dev/v1alpha1", "kind": "Pause", "metadata": metadata, "spec": spec}));
+        self.apply(
+            &json!({"apiVersion": "paramedic.dev/v1alpha1", "kind": "Pause", "metadata": metadata, "spec": spec}),
+        );
     }
 
     /// Deletes a pause.
@@ -118,7 +120,10 @@ impl NewPolicy {
                 let api: Api<RemediationPolicy> = world.api(&story.namespace);
                 api.get(&name).await.map_err(|error| error.to_string())?.status
             };
-            let accepted = status.iter().flat_map(|status| &status.conditions).any(|c| c.type_ == "Accepted" && c.status == "True");
+            let accepted = status
+                .iter()
+                .flat_map(|status| &status.conditions)
+                .any(|c| c.type_ == "Accepted" && c.status == "True");
             if accepted { Ok(()) } else { Err(format!("{status:?}")) }
         })
         .await;

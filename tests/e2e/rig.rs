@@ -77,8 +77,8 @@ impl Rig {
         Stopped { rig: self }
     }
 
-    /// `kill -9` for the program in a pod's container.
-    pub fn kill_9(&self, pod_uid: &str, program: &str) {
+    /// `kill -9` for the program in a pod's container: on the rig its process is one of this machine's.
+    pub fn kill_9(pod_uid: &str, program: &str) {
         let pids = processes(pod_uid, program);
         assert!(!pids.is_empty(), "no process `{program}` of the pod with UID {pod_uid} on this machine");
         for pid in pids {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 const OVERLAY: &str = "tests/e2e/overlay";
-const ROLLOUT: Duration = Duration::from_secs(180);
+const ROLLOUT: Duration = Duration::from_mins(3);
 
 impl World {
     /// Brings Paramedic up, or takes the one that is there; `E2E_RESTART=1` restarts it, for a new image of the same name.
@@ -24,7 +24,8 @@ impl World {
         self.clear_up().await;
         self.make_tokens().await;
         let overlay = Path::new(env!("CARGO_MANIFEST_DIR")).join(OVERLAY).to_string_lossy().into_owned();
-        self.kubectl(&["apply", "--server-side", "--force-conflicts", "-k", &overlay]).unwrap_or_else(|e| panic!("{e}"));
+        self.kubectl(&["apply", "--server-side", "--force-conflicts", "-k", &overlay])
+            .unwrap_or_else(|e| panic!("{e}"));
         if self.alertmanager.is_none() {
             // Nobody to ask for evidence: the webhooks alone are it.
             self.kubectl(&["-n", PARAMEDIC, "set", "env", "deployment/paramedic", "PARAMEDIC_ALERTMANAGERS=[]"])
@@ -37,7 +38,8 @@ impl World {
         let limit = format!("--timeout={}s", ROLLOUT.as_secs());
         if let Err(error) = self.kubectl(&["-n", PARAMEDIC, "rollout", "status", "deployment/paramedic", &limit]) {
             let state = self.kubectl(&["-n", PARAMEDIC, "get", "pods,events"]).unwrap_or_default();
-            let logs: Vec<String> = self.logs(Some(30)).await.into_iter().map(|(pod, log)| format!("{pod}:\n{log}")).collect();
+            let logs: Vec<String> =
+                self.logs(Some(30)).await.into_iter().map(|(pod, log)| format!("{pod}:\n{log}")).collect();
             panic!("Paramedic does not come up: {error}\n{state}\n{}", logs.join("\n"));
         }
         until(ROLLOUT, "two replicas, one of which leads", || async {
@@ -71,9 +73,9 @@ impl World {
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
             Err(error) => panic!("the namespace {PARAMEDIC} cannot be made: {error}"),
         }
-        let given = self.setting("WEBHOOK_TOKEN_FILE").map(|file| {
-            fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}")).trim().to_owned()
-        });
+        let given = self
+            .setting("WEBHOOK_TOKEN_FILE")
+            .map(|file| fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}")).trim().to_owned());
         let there = self.tokens().await.unwrap_or_else(|error| panic!("the Secret cannot be read: {error}"));
         let random = || format!("{:032x}", fastrand::u128(..));
         (self.token, self.bound_token) = match (given, there) {
@@ -94,7 +96,8 @@ impl World {
     /// The namespaces of stories that went wrong, which are kept to be looked at.
     pub async fn kept(&self) -> Vec<String> {
         let api: Api<Namespace> = Api::all(self.client.clone());
-        let list = api.list(&ListParams::default().labels(STORY_LABEL)).await.map(|list| list.items).unwrap_or_default();
+        let list =
+            api.list(&ListParams::default().labels(STORY_LABEL)).await.map(|list| list.items).unwrap_or_default();
         let kept = list.into_iter().filter(|namespace| namespace.metadata.deletion_timestamp.is_none());
         kept.filter_map(|namespace| namespace.metadata.name).collect()
     }

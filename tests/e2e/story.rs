@@ -1,6 +1,7 @@
 //! A story: a namespace of its own, what happens to its pods, and what it leaves for the table at the end.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write,
     ops::Deref,
     sync::{Arc, Mutex},
@@ -104,33 +105,24 @@ impl Story {
 
     /// Exactly these pods are ended, each by one request where the audit log tells; and then no other one.
     pub async fn expect_only_ended(&self, pods: &[&PodRef]) {
-        let expected: std::collections::BTreeSet<String> = pods.iter().map(|pod| pod.uid.clone()).collect();
+        let expected: BTreeSet<String> = pods.iter().map(|pod| pod.uid.clone()).collect();
+        let mut sorted: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
+        sorted.sort_unstable();
         let look = || async {
             let ended = self.pods.ended();
             let asked = self.world.audit.as_ref().map(|audit| audit.pods_ended(&self.namespace));
-            let times = asked.as_ref().map_or(expected.len(), Vec::len);
-            if ended == expected && times == expected.len() {
+            let once_each = asked.as_ref().is_none_or(|asked| {
+                let mut names: Vec<&str> = asked.iter().map(|asked| asked.name.as_str()).collect();
+                names.sort_unstable();
+                names == sorted
+            });
+            if ended == expected && once_each {
                 return Ok(());
             }
             let names: Vec<_> = ended.iter().filter_map(|uid| Some(self.pods.get(uid)?.name)).collect();
             Err(format!("pods ended: {names:?}; requests that ended one: {asked:?}"))
         };
         let what = format!("exactly {} ended", list(pods));
-        until(PATIENCE, &what, look).await;
-        throughout(WATCHED, &what, look).await;
-    }
-
-    /// That many pods are evicted, and no more: for pods that are not known beforehand.
-    pub async fn expect_evictions(&self, number: usize) {
-        let look = || async {
-            let ended = self.pods.ended().len();
-            let asked = self.world.audit.as_ref().map(|audit| audit.pods_ended(&self.namespace));
-            if ended == number && asked.as_ref().is_none_or(|asked| asked.len() == number) {
-                return Ok(());
-            }
-            Err(format!("{ended} pods ended; requests that ended one: {asked:?}"))
-        };
-        let what = format!("{number} evictions");
         until(PATIENCE, &what, look).await;
         throughout(WATCHED, &what, look).await;
     }
@@ -143,8 +135,7 @@ impl Story {
     /// The Events of the story's namespace about an object.
     pub async fn events_about(&self, uid: &str) -> Vec<Event> {
         let list = self.world.api::<Event>(&self.namespace).list(&ListParams::default()).await;
-        let about =
-            |event: &Event| event.regarding.as_ref().is_some_and(|object| object.uid.as_deref() == Some(uid));
+        let about = |event: &Event| event.regarding.as_ref().is_some_and(|object| object.uid.as_deref() == Some(uid));
         list.expect("Events can be read").items.into_iter().filter(about).collect()
     }
 
@@ -174,7 +165,11 @@ impl Story {
             match self.world.api::<Remediation>(namespace).list(&ListParams::default()).await {
                 Ok(records) => {
                     for record in records.items.iter().filter(|record| self.is_mine(record)) {
-                        let _ = writeln!(text, "--- Remediation {namespace}/{}", record.metadata.name.as_deref().unwrap_or_default());
+                        let _ = writeln!(
+                            text,
+                            "--- Remediation {namespace}/{}",
+                            record.metadata.name.as_deref().unwrap_or_default()
+                        );
                         let status = serde_json::to_string_pretty(&record.status).unwrap_or_default();
                         let _ = writeln!(text, "alert {:?}\nstatus {status}", record.spec.alert);
                     }

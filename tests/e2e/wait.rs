@@ -6,7 +6,7 @@ use std::{
 };
 
 /// How long a thing may take that normally takes a few seconds, on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long it is watched that a thing does not happen: there is no event to wait for.
 pub const WATCHED: Duration = Duration::from_secs(3);

@@ -172,7 +172,11 @@ impl NewWorkload {
             world.api::<StatefulSet>(namespace).create(&parameters, &set).await.expect("a StatefulSet can be made");
         } else {
             let deployment = serde_json::from_value(object).expect("it is a Deployment");
-            world.api::<Deployment>(namespace).create(&parameters, &deployment).await.expect("a Deployment can be made");
+            world
+                .api::<Deployment>(namespace)
+                .create(&parameters, &deployment)
+                .await
+                .expect("a Deployment can be made");
         }
         let workload = Workload { story, kind, name, replicas };
         workload.pods().await;

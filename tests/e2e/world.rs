@@ -59,7 +59,7 @@ impl World {
         let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
         let mut config = config.map_err(|error| error.to_string())?;
         config.default_retry = false;
-        config.read_timeout = Some(Duration::from_secs(60));
+        config.read_timeout = Some(Duration::from_mins(1));
         let client = Client::try_from(config).map_err(|error| error.to_string())?;
         client.apiserver_version().await.map_err(|error| format!("{}: {error}", kubeconfig.display()))?;
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(15)).build();
@@ -67,7 +67,7 @@ impl World {
         let rig = settings.rig();
         Ok(Self {
             audit: rig.as_ref().map(|rig| Audit::follow(&rig.audit_log)),
-            alertmanager: settings.get("ALERTMANAGER_URL").map(|url| Alertmanager::new(http.clone(), url)),
+            alertmanager: settings.get("ALERTMANAGER_URL").map(|url| Alertmanager::new(http.clone(), &url)),
             rig,
             client,
             http,

@@ -112,7 +112,12 @@ async fn nothing_was_forbidden(story: Story) {
         .iter()
         .flat_map(|(pod, log)| log.lines().filter(|line| is_rbacs(line)).map(move |line| format!("{pod}: {line}")))
         .collect();
-    assert!(forbidden.is_empty(), "{} lines, for example\n{}", forbidden.len(), forbidden[..forbidden.len().min(5)].join("\n"));
+    assert!(
+        forbidden.is_empty(),
+        "{} lines, for example\n{}",
+        forbidden.len(),
+        forbidden[..forbidden.len().min(5)].join("\n")
+    );
     if let Some(audit) = &story.world.audit {
         let refused = audit.asked(|asked| asked.code == 403 && !asked.message.contains("is being terminated"));
         assert!(refused.is_empty(), "{} writes were refused, for example {:?}", refused.len(), refused.first());

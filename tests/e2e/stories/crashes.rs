@@ -8,6 +8,7 @@ use crate::{
     gate::{Held, evictions, outcomes},
     harness::{Entry, story},
     replicas::Replica,
+    rig::Rig,
     story::{Story, seconds},
     wait::{PATIENCE, until},
     world::PARAMEDIC,
@@ -50,7 +51,7 @@ async fn crash(story: Story, at: fn(&serde_json::Value) -> bool, then: fn(Held))
     let outcomes: Vec<ActionOutcome> = journal.iter().map(|entry| entry.outcome).collect();
     assert_eq!(outcomes, [ActionOutcome::Running], "the journal was written before, the outcome was not");
 
-    story.world.rig().kill_9(&leader.uid, PARAMEDIC);
+    Rig::kill_9(&leader.uid, PARAMEDIC);
     let killed = Instant::now();
     gate.open();
     then(held);

@@ -30,7 +30,8 @@ async fn fifty_deliveries(story: Story) {
 
     let alert = story.alert("FiftyTimes").about(&pod).fire().await;
     let posts = (0..50).flat_map(|_| replicas.iter().map(|replica| alert.deliver(replica, &story.world.token)));
-    let answers: Vec<Answer> = join_all(posts).await.into_iter().map(|answer| answer.expect("a replica answers")).collect();
+    let answers: Vec<Answer> =
+        join_all(posts).await.into_iter().map(|answer| answer.expect("a replica answers")).collect();
 
     let refused: Vec<&Answer> = answers.iter().filter(|answer| answer.status != 200).collect();
     assert!(refused.is_empty(), "{} of {} were not taken: {:?}", refused.len(), answers.len(), refused.first());

@@ -1,8 +1,8 @@
 //! The stories, by what they are about.
 
 mod access;
-mod crashes;
 mod consent;
+mod crashes;
 mod deliveries;
 mod ladder;
 mod limits;

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use kube::{Api, api::DeleteParams};
 use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, api::DeleteParams};
 
 use crate::{
     harness::{Entry, story},

@@ -62,7 +62,9 @@ async fn replaced_meanwhile(story: Story) {
     let pod = db.pod().await;
     let step = json!({"restartPod": {"method": "Delete"}, "verify": verified_quickly()});
     let policy = story.policy("Replaced").steps(json!([step])).up().await;
-    let mut gate = story.hold(|request| deletions(request) && request["userInfo"]["username"] == crate::world::SERVICE_ACCOUNT_USER).await;
+    let mut gate = story
+        .hold(|request| deletions(request) && request["userInfo"]["username"] == crate::world::SERVICE_ACCOUNT_USER)
+        .await;
     let alert = story.alert("Replaced").about(&pod).fire().await;
     let held = gate.held().await;
     let force = ["-n", &story.namespace, "delete", "pod", &pod.name, "--grace-period=0", "--force", "--wait=false"];

@@ -9,7 +9,7 @@ use crate::{
     harness::{Cause, Entry, story, twins},
     policies::verified_quickly,
     story::Story,
-    wait::{WATCHED, throughout, until, PATIENCE},
+    wait::{PATIENCE, WATCHED, throughout, until},
 };
 
 /// The namespace that the source `bound` may speak of.
@@ -42,7 +42,8 @@ async fn a_forged_namespace(story: Story) {
     assert_eq!(answer.status, 200, "that it is refused is an outcome, which no repetition changes: {answer:?}");
 
     let said = answer.body.to_string().to_lowercase();
-    let said_in_the_answer = ["refused", "notpermitted", "not permitted", "not among"].iter().any(|word| said.contains(word));
+    let said_in_the_answer =
+        ["refused", "notpermitted", "not permitted", "not among"].iter().any(|word| said.contains(word));
     if said_in_the_answer {
         throughout(WATCHED, "there is no record", || async {
             let all = story.record(&alert, &policy).all().await?;

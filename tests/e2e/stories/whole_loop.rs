@@ -83,7 +83,11 @@ async fn alert_is_over(story: &Story, record: &Remediation) {
         let list = api.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
         let found = list.items.into_iter().find(|other| other.metadata.uid == record.metadata.uid);
         let alert = found.and_then(|record| record.status).and_then(|status| status.alert);
-        if alert.as_ref().is_some_and(|alert| alert.state == AlertPhase::Resolved) { Ok(()) } else { Err(format!("{alert:?}")) }
+        if alert.as_ref().is_some_and(|alert| alert.state == AlertPhase::Resolved) {
+            Ok(())
+        } else {
+            Err(format!("{alert:?}"))
+        }
     })
     .await;
 }
@@ -107,7 +111,11 @@ async fn the_event_is_on_the_pod(story: &Story, pod: &PodRef) {
         let events = story.events_about(&pod.uid).await;
         let by = |event: &k8s_openapi::api::events::v1::Event| event.reporting_controller.clone().unwrap_or_default();
         let ours: Vec<_> = events.iter().filter(|event| by(event).contains("paramedic")).cloned().collect();
-        if ours.is_empty() { Err(format!("Events by {:?}", events.iter().map(by).collect::<Vec<_>>())) } else { Ok(ours) }
+        if ours.is_empty() {
+            Err(format!("Events by {:?}", events.iter().map(by).collect::<Vec<_>>()))
+        } else {
+            Ok(ours)
+        }
     })
     .await;
     for event in &ours {
