@@ -21,7 +21,7 @@ const ROLLOUT: Duration = Duration::from_mins(3);
 impl World {
     /// Brings Paramedic up, or takes the one that is there; `E2E_RESTART=1` restarts it, for a new image of the same name.
     pub async fn set_up(&mut self) {
-        self.clear_up().await;
+        self.clear_up();
         self.make_tokens().await;
         let overlay = Path::new(env!("CARGO_MANIFEST_DIR")).join(OVERLAY).to_string_lossy().into_owned();
         self.kubectl(&["apply", "--server-side", "--force-conflicts", "-k", &overlay])
@@ -58,7 +58,7 @@ impl World {
     }
 
     /// What stories that were killed left in the way of others.
-    async fn clear_up(&self) {
+    fn clear_up(&self) {
         for kind in ["validatingwebhookconfigurations", "clusterremediationpolicies.paramedic.dev"] {
             // The second kind may not exist yet.
             let _ = self.kubectl(&["delete", kind, "-l", STORY_LABEL, "--ignore-not-found"]);

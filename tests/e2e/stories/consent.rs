@@ -103,7 +103,7 @@ async fn a_pause_that_expires(story: Story) {
 async fn a_pause_that_has_expired(story: Story) {
     let pod = story.deployment("web").up().await.pod().await;
     let policy = story.policy("PausedOnce").up().await;
-    story.pause("long-ago", Some(Timestamp::now() - Duration::from_secs(60)));
+    story.pause("long-ago", Some(Timestamp::now() - Duration::from_mins(1)));
     let alert = story.alert("PausedOnce").about(&pod).fire().await;
     acts(&story, &alert, &policy, &pod).await;
 }

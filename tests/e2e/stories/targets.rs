@@ -185,7 +185,7 @@ async fn a_bare_pod(story: Story, cause: Cause) {
 async fn a_missing_pod(story: Story, cause: Cause) {
     let mut pod = story.deployment("web").up().await.pod().await;
     if cause.is_present() {
-        pod.name = "web-that-is-not-there".to_owned();
+        "web-that-is-not-there".clone_into(&mut pod.name);
     }
     let policy = story.policy("Missing").up().await;
     let alert = story.alert("Missing").about(&pod).fire().await;
