@@ -19,7 +19,9 @@ RUN set -eu; \
         mkdir -p "$(dirname "$file")"; echo 'fn main() {}' >"$file"; \
     done; \
     touch src/lib.rs demo-app/src/lib.rs; \
-    cargo build --release --locked --workspace --bins
+    # As they are built below, a package at a time: together they would share features, and be built again there.
+    cargo build --release --locked --package paramedic --bins; \
+    cargo build --release --locked --package demo-app --bins
 
 FROM dependencies AS build
 COPY src src

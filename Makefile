@@ -25,7 +25,7 @@ test: ## Unit and property tests, and stories that need no cluster
 
 lint: ## Format, clippy, shellcheck, the alerting rules, and cargo-deny where it is installed
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 	git ls-files -z | xargs -0 grep -lZE '^#!/(usr/)?bin/(env )?(ba)?sh$$' | xargs -0 shellcheck -x -P SCRIPTDIR
 	rules/test
 	if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; else echo 'cargo-deny is not installed: skipped'; fi

@@ -60,6 +60,18 @@ pub enum MatcherError {
 }
 
 impl Matcher {
+    /// `name="value"`, with the value escaped as Alertmanager's syntax wants it.
+    pub fn equal(name: &str, value: &str) -> Self {
+        let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        Self {
+            name: name.to_owned(),
+            op: MatchOp::Equal,
+            value: value.to_owned(),
+            regex: None,
+            source: format!("{name}=\"{escaped}\""),
+        }
+    }
+
     /// Whether it matches these labels.
     pub fn matches(&self, labels: &Labels) -> bool {
         let actual = labels.0.get(&self.name).map_or("", String::as_str);
@@ -219,6 +231,14 @@ mod tests {
     fn escapes_and_quoted_names_are_understood() {
         let alert = labels(&[("a b", "say \"hi\"\\")]);
         assert!(matcher(r#""a b"="say \"hi\"\\""#).matches(&alert));
+    }
+
+    #[test]
+    fn a_value_that_is_written_is_read_back() {
+        for value in ["plain", "say \"hi\"", "back\\slash", "two\nlines", ""] {
+            let written = Matcher::equal("a", value).to_string();
+            assert_eq!(matcher(&written).value, value, "{written}");
+        }
     }
 
     #[test]

@@ -199,8 +199,11 @@ fn hash(spec: &impl Serialize) -> String {
     digest([serde_json::to_string(spec).unwrap_or_default().as_str()])
 }
 
+/// What the UIDs of policies from files begin with; no UID of the API does.
+pub const FILE_UID_PREFIX: &str = "file-";
+
 fn file_uid(kind: PolicyKind, namespace: Option<&str>, name: &str) -> String {
-    format!("file-{}", digest([kind.as_str(), namespace.unwrap_or_default(), name]))
+    format!("{FILE_UID_PREFIX}{}", digest([kind.as_str(), namespace.unwrap_or_default(), name]))
 }
 
 /// The first 16 hexadecimal digits of SHA-256 over the parts, each ended by a zero byte so that none runs into the next.

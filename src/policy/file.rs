@@ -1,46 +1,21 @@
 //! Policies from YAML and JSON files, and what is wrong with them: file, line, column and field.
 
 use std::{
-    fmt, fs, io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
 use super::{Policy, Problem};
-use crate::api::{
-    ClusterRemediationPolicy, ClusterRemediationPolicySpec, GROUP, PolicyStatus, RemediationPolicy,
-    RemediationPolicySpec, VERSION,
+use crate::{
+    api::{
+        ClusterRemediationPolicy, ClusterRemediationPolicySpec, GROUP, PolicyStatus, RemediationPolicy,
+        RemediationPolicySpec, VERSION,
+    },
+    yaml::{FileProblem, nearest, parse},
 };
-
-/// Something wrong with a file. Displays as `file:line:column: field: message`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct FileProblem {
-    /// The file.
-    pub file: PathBuf,
-    /// The line, from 1.
-    pub line: Option<u64>,
-    /// The column, from 1.
-    pub column: Option<u64>,
-    /// The field, as a path such as `spec.steps[0].verify`.
-    pub field: Option<String>,
-    /// What is wrong, and what to do.
-    pub message: String,
-}
-
-impl fmt::Display for FileProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
-        if let (Some(line), Some(column)) = (self.line, self.column) {
-            write!(f, ":{line}:{column}")?;
-        }
-        match &self.field {
-            Some(field) => write!(f, ": {field}: {}", self.message),
-            None => write!(f, ": {}", self.message),
-        }
-    }
-}
 
 /// Reads every policy under the paths: files as they are, directories with all that is in them but for names that
 /// begin with a dot (a ConfigMap's mount keeps its copies there). One problem refuses the whole, so that a set is never
@@ -56,14 +31,14 @@ pub fn check(paths: &[PathBuf]) -> (Vec<Policy>, Vec<FileProblem>) {
     let mut problems = Vec::new();
     for path in paths {
         match files(path) {
-            Err(error) => problems.push(whole_file(path, format!("cannot be read: {error}"))),
+            Err(error) => problems.push(FileProblem::whole(path, format!("cannot be read: {error}"))),
             Ok(files) => {
                 for file in files {
                     let (good, bad) = read(&file);
                     problems.extend(bad);
                     for policy in good {
                         match policies.iter().find(|(other, _)| other.reference.uid == policy.reference.uid) {
-                            Some((_, first)) => problems.push(whole_file(
+                            Some((_, first)) => problems.push(FileProblem::whole(
                                 &file,
                                 format!("{} is already in {}", policy.reference, first.display()),
                             )),
@@ -75,10 +50,6 @@ pub fn check(paths: &[PathBuf]) -> (Vec<Policy>, Vec<FileProblem>) {
         }
     }
     (policies.into_iter().map(|(policy, _)| policy).collect(), problems)
-}
-
-fn whole_file(file: &Path, message: String) -> FileProblem {
-    FileProblem { file: file.to_owned(), line: None, column: None, field: None, message }
 }
 
 /// The files under a path, sorted.
@@ -107,7 +78,7 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
 fn read(file: &Path) -> (Vec<Policy>, Vec<FileProblem>) {
     let text = match fs::read_to_string(file) {
         Ok(text) => text,
-        Err(error) => return (Vec::new(), vec![whole_file(file, format!("cannot be read: {error}"))]),
+        Err(error) => return (Vec::new(), vec![FileProblem::whole(file, format!("cannot be read: {error}"))]),
     };
     let mut policies = Vec::new();
     let mut problems = Vec::new();
@@ -214,50 +185,4 @@ fn at_field(file: &Path, document: &str, key: &str, message: String) -> FileProb
         field: None,
         message,
     }
-}
-
-fn parse<T: DeserializeOwned>(file: &Path, document: &str) -> Result<T, FileProblem> {
-    let mut field = None;
-    serde_saphyr::with_deserializer_from_str(document, |deserializer| {
-        serde_path_to_error::deserialize(deserializer).map_err(|error| {
-            field = Some(error.path().to_string()).filter(|path| path != ".");
-            error.into_inner()
-        })
-    })
-    .map_err(|error| {
-        let error = error.without_snippet();
-        let location = error.location();
-        let message = match error {
-            serde_saphyr::Error::SerdeUnknownField { field, expected, .. } => {
-                format!("there is no field `{field}`{}", nearest(field, expected))
-            }
-            serde_saphyr::Error::SerdeUnknownVariant { variant, expected, .. } => {
-                format!("`{variant}` is none of {}{}", expected.join(", "), nearest(variant, expected))
-            }
-            other => message(other),
-        };
-        FileProblem {
-            file: file.to_owned(),
-            line: location.map(|location| location.line()),
-            column: location.map(|location| location.column()),
-            field,
-            message,
-        }
-    })
-}
-
-/// The parser's own message, on one line and without the position, which is said before it.
-fn message(error: &serde_saphyr::Error) -> String {
-    use serde_saphyr::{MessageFormatter, UserMessageFormatter};
-    UserMessageFormatter.format_message(error).replace('\n', " ")
-}
-
-/// `; did you mean X?` where one of the known names is near.
-fn nearest(name: &str, known: &[&'static str]) -> String {
-    known
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map_or_else(String::new, |(_, candidate)| format!("; did you mean `{candidate}`?"))
 }

@@ -7,9 +7,11 @@ mod compiled;
 mod file;
 mod set;
 mod store;
+mod watch;
 
-pub use compiled::{ALL_NAMESPACES, Origin, Policy, Problem};
+pub use compiled::{ALL_NAMESPACES, FILE_UID_PREFIX, Origin, Policy, Problem};
 pub(crate) use compiled::{covers, digest};
-pub use file::{FileProblem, check, load};
+pub use file::{check, load};
 pub use set::{MAX_UNINDEXED, PolicySet};
 pub use store::{PolicyStore, Rejected};
+pub use watch::{ACCEPTED, PolicyResource, PolicyResources, Verdict};

@@ -70,6 +70,21 @@ pub fn told(spec: &RemediationSpec, status: &RemediationStatus, max_age: Duratio
     Evidence::Unknown(format!("the alert was last heard of {}s ago, and no Alertmanager can be asked", age.as_secs()))
 }
 
+/// What the notices alone say after an action. A firing one counts where it came after the action and names an object
+/// that lives; where nothing was said, nobody can be asked.
+pub fn told_after(
+    spec: &RemediationSpec,
+    status: &RemediationStatus,
+    subject: &LivingSubject,
+    acted_at: Timestamp,
+) -> Evidence {
+    match &status.alert {
+        Some(alert) if alert.state == AlertPhase::Resolved => Evidence::Clear { confirmed: false },
+        Some(alert) if alert.last_seen > acted_at && subject.is_named_by(spec, &spec.alert.labels) => Evidence::Firing,
+        _ => Evidence::Unasked,
+    }
+}
+
 /// Picks the alert of a record, for [`asked`].
 pub fn same_alert(fingerprint: Fingerprint) -> impl Fn(&PeerAlert) -> bool {
     move |alert| alert.fingerprint == fingerprint

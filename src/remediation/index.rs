@@ -50,8 +50,8 @@ pub struct OpenRecord {
 }
 
 impl RecordIndex {
-    /// Takes in a record as it was read, created or written.
-    pub fn put(&self, record: &Remediation) {
+    /// Takes in a record as it was read, created or written. `false`: a newer version of it is known already.
+    pub fn put(&self, record: &Remediation) -> bool {
         let status = record.status.as_ref();
         let alert = status.and_then(|status| status.alert.as_ref());
         let ended_at = status
@@ -67,7 +67,14 @@ impl RecordIndex {
             last_seen: alert.map_or(record.spec.alert.received_at, |alert| alert.last_seen),
             resource_version: record.metadata.resource_version.clone(),
         };
-        self.lock().put(ObjectKey::of(record), entry);
+        let key = ObjectKey::of(record);
+        let mut records = self.lock();
+        let known = records.entries.get(&key).and_then(|known| known.resource_version.as_deref());
+        if is_older(entry.resource_version.as_deref(), known) {
+            return false;
+        }
+        records.put(key, entry);
+        true
     }
 
     /// Forgets a record that was deleted.
@@ -75,12 +82,9 @@ impl RecordIndex {
         self.lock().remove(key);
     }
 
-    /// Replaces everything, after a fresh LIST.
-    pub fn replace<'a>(&self, records: impl IntoIterator<Item = &'a Remediation>) {
-        *self.lock() = Records::default();
-        for record in records {
-            self.put(record);
-        }
+    /// The keys of all records.
+    pub fn keys(&self) -> Vec<ObjectKey> {
+        self.lock().entries.keys().cloned().collect()
     }
 
     /// The open records that a resolved notice of this alert closes: those whose alert began before it ended.
@@ -102,6 +106,17 @@ impl RecordIndex {
         self.lock().entries.get(key)?.resource_version.clone()
     }
 
+    /// The records that ended before that time, and whose alert was not heard of since; at most 100, the rest at the next
+    /// call.
+    pub fn ended_before(&self, time: Timestamp) -> Vec<ObjectKey> {
+        let records = self.lock();
+        let old = records
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.ended_at.is_some_and(|ended_at| ended_at < time) && entry.last_seen < time);
+        old.map(|(key, _)| key.clone()).take(100).collect()
+    }
+
     /// How many records there are.
     pub fn len(&self) -> usize {
         self.lock().entries.len()
@@ -115,6 +130,13 @@ impl RecordIndex {
     fn lock(&self) -> std::sync::MutexGuard<'_, Records> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether one resourceVersion of an object is older than another: they are numbers that grow (KEP-5504). What is no
+/// number is never older.
+pub(crate) fn is_older(one: Option<&str>, other: Option<&str>) -> bool {
+    let number = |version: Option<&str>| version.and_then(|version| version.parse::<u64>().ok());
+    matches!((number(one), number(other)), (Some(one), Some(other)) if one < other)
 }
 
 impl Records {

@@ -37,7 +37,7 @@ pub const OBSERVE_INTERVAL: SignedDuration = SignedDuration::from_secs(15);
 pub const JOURNAL_LENGTH: usize = 64;
 
 /// What is to be done once the status is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing, ever: the record is at its end.
     End,

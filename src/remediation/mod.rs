@@ -4,16 +4,27 @@
 //! inputs), `evidence` (what is known about an alert). With I/O: `index` and `recorder` (from webhooks to records, on
 //! every replica), `look` and `driver` (from records to actions, on the leader).
 
+mod announce;
+mod cache;
 mod checks;
+mod driver;
 mod evidence;
+mod held;
 mod index;
 mod ledger;
+mod look;
 mod machine;
+mod recorder;
 mod world;
 
+pub use announce::{Announcer, Publisher, announcer};
+pub use cache::{Change, RecordCache};
 pub use checks::{Candidate, Refusal};
+pub use driver::{Driver, DriverError, DriverSettings};
 pub use evidence::{LivingSubject, PeerAnswer};
 pub use index::{OpenRecord, RecordIndex};
 pub use ledger::{LADDER_WINDOW, Ledger, Limited, MEMORY, Mark};
+pub use look::{Looker, Seen};
 pub use machine::{Effect, JOURNAL_LENGTH, Next, TOTAL_TIMEOUT, UNRESOLVED_TIMEOUT, WAITING_TIMEOUT, next};
+pub use recorder::Recorder;
 pub use world::{Evidence, InForce, Observed, PolicyNow, Recovery, Scene, World};

@@ -128,17 +128,9 @@ impl Resolver {
     pub async fn resolve(&self, lookup: Lookup<'_>) -> Result<Resolved, Unresolved> {
         let named = named(lookup.labels, lookup.target.kind)?;
         let namespace = named.namespace.as_str();
-        if !covers(lookup.namespaces, namespace) {
-            return Err(Unresolved::NotPermitted(namespace.to_owned()));
-        }
-        if lookup.protected.iter().any(|protected| protected == namespace) {
-            return Err(Unresolved::Protected(namespace.to_owned()));
-        }
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let (namespace_object, found) = tokio::join!(namespaces.get_opt(namespace), self.find(&named, lookup));
-        let namespace_object = namespace_object
-            .map_err(|error| Unresolved::Api(error.to_string()))?
-            .ok_or_else(|| missing("Namespace", namespace, namespace))?;
+        permitted(namespace, lookup.namespaces, lookup.protected)?;
+        let (namespace_object, found) = tokio::join!(self.namespace(namespace), self.find(&named, lookup));
+        let namespace_object = namespace_object?;
         let Found { target, target_ready, target_opted_out, subject } = found?;
         let pods = self.pods(&subject).await?;
         let opted_out = if target_opted_out {
@@ -149,6 +141,40 @@ impl Resolver {
             disabled(&namespace_object.metadata).then(|| format!("namespace {namespace}"))
         };
         Ok(Resolved { target, target_ready, subject, pods, opted_out })
+    }
+
+    /// A subject that an earlier step acted on, as the target itself.
+    pub async fn resolve_subject(
+        &self,
+        subject: &ObjectRef,
+        allowed: &[String],
+        protected: &[String],
+    ) -> Result<Resolved, Unresolved> {
+        let namespace = subject.namespace.as_str();
+        permitted(namespace, allowed, protected)?;
+        let (namespace_object, found) =
+            tokio::join!(self.namespace(namespace), self.workload(&subject.kind, namespace, &subject.name));
+        let (namespace_object, workload) = (namespace_object?, found?);
+        if workload.object.uid != subject.uid {
+            return Err(Unresolved::Missing {
+                kind: "subject of that UID",
+                namespace: namespace.to_owned(),
+                name: subject.name.clone(),
+            });
+        }
+        let pods = self.pods(&workload).await?;
+        let opted_out = if workload.opted_out {
+            Some(workload.object.to_string())
+        } else {
+            disabled(&namespace_object.metadata).then(|| format!("namespace {namespace}"))
+        };
+        Ok(Resolved { target: workload.object.clone(), target_ready: true, subject: workload, pods, opted_out })
+    }
+
+    async fn namespace(&self, name: &str) -> Result<Namespace, Unresolved> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let found = namespaces.get_opt(name).await.map_err(|error| Unresolved::Api(error.to_string()))?;
+        found.ok_or_else(|| missing("Namespace", name, name))
     }
 
     async fn find(&self, named: &Named, lookup: Lookup<'_>) -> Result<Found, Unresolved> {
@@ -265,6 +291,16 @@ struct Found {
     target_ready: bool,
     target_opted_out: bool,
     subject: Workload,
+}
+
+fn permitted(namespace: &str, allowed: &[String], protected: &[String]) -> Result<(), Unresolved> {
+    if !covers(allowed, namespace) {
+        return Err(Unresolved::NotPermitted(namespace.to_owned()));
+    }
+    if protected.iter().any(|protected| protected == namespace) {
+        return Err(Unresolved::Protected(namespace.to_owned()));
+    }
+    Ok(())
 }
 
 fn missing(kind: &'static str, namespace: &str, name: &str) -> Unresolved {

@@ -1,0 +1,83 @@
+//! The way to the Kubernetes API, and whether it is open.
+
+use std::{path::Path, time::Duration};
+
+use kube::{
+    Client,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    server::health::{API, Readiness},
+    telemetry::{Metrics, metrics::ApiErrorReason},
+};
+
+/// How often the API server is asked whether it answers, and how long it may take.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// So long after an answer it counts as answering: two asks may fail.
+const FRESH_FOR: Duration = Duration::from_secs(15);
+
+/// Why there is no way to the API.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// No configuration was found.
+    #[error(
+        "neither a kubeconfig nor a service account was found: {0}; set KUBECONFIG or --kubeconfig, or run in a pod"
+    )]
+    None(#[from] kube::config::InferConfigError),
+    /// The kubeconfig that was named cannot be used.
+    #[error("the kubeconfig cannot be used: {0}")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    /// No client can be built.
+    #[error("no client of the Kubernetes API can be built: {0}")]
+    Client(#[from] kube::Error),
+}
+
+/// Two clients of one API server.
+#[derive(Clone)]
+pub struct Clients {
+    /// For reads and watches: repeats what the server was too busy for.
+    pub patient: Client,
+    /// For intake and for actions, which have a deadline and must know what came of the one call they made: repeats
+    /// nothing. (A PodDisruptionBudget's 429 would otherwise be repeated for minutes.)
+    pub once: Client,
+}
+
+/// Finds the cluster: the kubeconfig that is named, else as kubectl does, else the pod's service account.
+pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ClusterError> {
+    let mut config = match kubeconfig {
+        Some(path) => {
+            let options = KubeConfigOptions::default();
+            kube::Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?
+        }
+        None => kube::Config::infer().await?,
+    };
+    let patient = Client::try_from(config.clone())?;
+    config.default_retry = false;
+    Ok(Clients { patient, once: Client::try_from(config)? })
+}
+
+/// Keeps asking the API server whether it answers, until `stop`.
+pub async fn watch(client: Client, readiness: Readiness, metrics: std::sync::Arc<Metrics>, stop: CancellationToken) {
+    let asking = async {
+        loop {
+            match timeout(ANSWER_WITHIN, client.apiserver_version()).await {
+                Ok(Ok(_)) => readiness.pass_for(API, FRESH_FOR),
+                // Left to run out: a single failure is none.
+                Ok(Err(error)) => {
+                    metrics.api_error("get", ApiErrorReason::of(&error));
+                    tracing::warn!("the API server does not answer: {error}");
+                }
+                Err(_) => {
+                    metrics.api_error("get", ApiErrorReason::NoAnswer);
+                    tracing::warn!("the API server does not answer within {} s", ANSWER_WITHIN.as_secs());
+                }
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    };
+    stop.run_until_cancelled(asking).await;
+}

@@ -1,0 +1,230 @@
+//! `paramedic serve`: the stages of the start and of the end, in order.
+
+pub mod cluster;
+mod engine;
+mod policies;
+mod tasks;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    cluster::Clients,
+    tasks::{Ended, Tasks},
+};
+use super::{OK, PROBLEMS, USAGE};
+use crate::{
+    clock::Clock,
+    config::{self, Config, ConfigError, Overrides},
+    policy::PolicyStore,
+    server::{
+        self, Bound, Handle, ServerError,
+        health::Readiness,
+        intake::Intake,
+        sources::{SourceError, Sources, warn_of_short_secrets},
+        throttle::Throttle,
+    },
+    telemetry::{
+        Metrics,
+        logs::{self, LogError},
+    },
+    yaml::FileProblem,
+};
+
+/// Options of `serve`. Each goes before the environment, which goes before the file.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration file. Default: paramedic.yaml, where it is there.
+    #[arg(long, value_name = "FILE", env = "PARAMEDIC_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where the webhook and the health checks are served.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Where /metrics is served.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<SocketAddr>,
+    /// A file of policies, or a directory of such files; may be given several times.
+    #[arg(long, value_name = "FILE|DIR")]
+    policies: Vec<PathBuf>,
+    /// Take alerts from anybody who can reach the port, even where that is not loopback.
+    #[arg(long)]
+    allow_unauthenticated: bool,
+    /// The cluster to work on. Default: as kubectl finds it, else the pod's service account.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+}
+
+/// Why the server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Nothing can be logged.
+    #[error(transparent)]
+    Logs(#[from] LogError),
+    /// There is no cluster.
+    #[error(transparent)]
+    Cluster(#[from] cluster::ClusterError),
+    /// An Alertmanager cannot be asked with these settings.
+    #[error(transparent)]
+    Alertmanager(#[from] crate::clients::AlertmanagerError),
+    /// A credential cannot be used.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Policies in files are wrong.
+    #[error("policies: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\npolicies: "))]
+    Policies(Vec<FileProblem>),
+    /// A port cannot be had.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// A part of it ended.
+    #[error(transparent)]
+    Ended(#[from] Ended),
+    /// The process cannot have what it needs of the operating system.
+    #[error("the operating system refuses: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs the subcommand; gives the exit code.
+pub fn run(args: &Args) -> u8 {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = runtime.map_err(ServeError::from).and_then(|runtime| runtime.block_on(serve(args)));
+    match ended {
+        Ok(()) => OK,
+        Err(error) => {
+            eprintln!("paramedic serve: {error}");
+            if matches!(error, ServeError::Config(_) | ServeError::Logs(_)) { USAGE } else { PROBLEMS }
+        }
+    }
+}
+
+/// What every part works with.
+struct Parts {
+    config: Arc<Config>,
+    clock: Clock,
+    clients: Clients,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    policies: Arc<PolicyStore>,
+    sources: Arc<Sources>,
+    throttle: Arc<Throttle>,
+}
+
+async fn serve(args: &Args) -> Result<(), ServeError> {
+    // Taken first, so that a signal during the start is not lost.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    let config = Arc::new(configuration(args)?);
+    logs::install(&config.log)?;
+    tracing::info!(version = crate::VERSION, commit = crate::COMMIT, identity = config.identity, "starting");
+
+    let metrics = Arc::new(Metrics::new());
+    let sources = Arc::new(Sources::load(&config.sources)?);
+    warn_of_short_secrets(&config.sources);
+    let policies = Arc::new(PolicyStore::default());
+    policies::load(&config.policies, &policies, &metrics).map_err(ServeError::Policies)?;
+    let intake_port = Bound::intake(&config).await?;
+    let metrics_port = Bound::metrics(&config).await?;
+    let clients = cluster::connect(args.kubeconfig.as_deref()).await?;
+    let parts = Parts {
+        config: Arc::clone(&config),
+        clock: Clock::system(),
+        clients,
+        metrics,
+        readiness: Readiness::default(),
+        policies,
+        sources,
+        throttle: Arc::default(),
+    };
+
+    let mut tasks = Tasks::new(CancellationToken::new());
+    start_watches(&parts, &mut tasks);
+    let intake = engine::start(&parts, &mut tasks)?;
+    // The servers end later than the rest: metrics tell of the drain, and requests under way are answered.
+    let mut servers = Tasks::new(CancellationToken::new());
+    let handles = start_servers(&parts, intake, intake_port, metrics_port, &mut servers);
+
+    let ended = tokio::select! {
+        biased;
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        ended = tasks.first_end() => Some(ended),
+        ended = servers.first_end() => Some(ended),
+    };
+
+    tracing::info!("shutting down");
+    parts.readiness.shut_down();
+    drain(tasks, servers, &handles, config.shutdown_deadline.get()).await;
+    match ended {
+        None => Ok(()),
+        Some(ended) => Err(ended.into()),
+    }
+}
+
+fn configuration(args: &Args) -> Result<Config, ConfigError> {
+    let overrides = Overrides {
+        listen: args.listen,
+        metrics_listen: args.metrics_listen,
+        allow_unauthenticated: args.allow_unauthenticated.then_some(true),
+        policies: (!args.policies.is_empty()).then(|| args.policies.clone()),
+    };
+    let readable = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    let variables: BTreeMap<String, String> = std::env::vars_os().filter_map(readable).collect();
+    config::load(args.config.as_deref(), &variables, &overrides)
+}
+
+/// What is looked at again and again.
+fn start_watches(parts: &Parts, tasks: &mut Tasks) {
+    let (metrics, stop) = (|| Arc::clone(&parts.metrics), tasks.stop());
+    tasks.spawn("credentials", Arc::clone(&parts.sources).watch(metrics(), stop.clone()));
+    tasks.spawn("throttle", Arc::clone(&parts.throttle).sweep(metrics(), stop.clone()));
+    let files = parts.config.policies.clone();
+    tasks.spawn("policy files", policies::watch(files, Arc::clone(&parts.policies), metrics(), stop.clone()));
+    let client = parts.clients.once.clone();
+    tasks.spawn("API server", cluster::watch(client, parts.readiness.clone(), metrics(), stop));
+}
+
+/// The handles that tell the servers to stop.
+struct Handles {
+    intake: Handle<SocketAddr>,
+    metrics: Handle<SocketAddr>,
+}
+
+fn start_servers(
+    parts: &Parts,
+    intake: impl Intake,
+    intake_port: Bound,
+    metrics_port: Bound,
+    servers: &mut Tasks,
+) -> Handles {
+    let handles = Handles { intake: Handle::new(), metrics: Handle::new() };
+    tracing::info!("webhook on http://{}/webhook, metrics on {}", intake_port.address(), metrics_port.address());
+    let router = server::intake_router(
+        intake,
+        &parts.config,
+        Arc::clone(&parts.sources),
+        Arc::clone(&parts.throttle),
+        parts.readiness.clone(),
+        Arc::clone(&parts.metrics),
+    );
+    servers.try_spawn("webhook server", intake_port.serve(router, handles.intake.clone()));
+    let router = server::metrics_router(Arc::clone(&parts.metrics));
+    servers.try_spawn("metrics server", metrics_port.serve(router, handles.metrics.clone()));
+    handles
+}
+
+/// Ends everything within the deadline: no new requests, those under way and the tasks to their end, metrics last.
+async fn drain(tasks: Tasks, servers: Tasks, handles: &Handles, deadline: Duration) {
+    let end = tokio::time::Instant::now() + deadline;
+    handles.intake.graceful_shutdown(Some(deadline));
+    tasks.drain(deadline).await;
+    let left = end.saturating_duration_since(tokio::time::Instant::now());
+    handles.metrics.graceful_shutdown(Some(left.min(Duration::from_secs(1))));
+    servers.drain(left + Duration::from_secs(1)).await;
+}

@@ -1,0 +1,216 @@
+//! What single values cannot tell about themselves. Pure.
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use super::{Config, SourceConfig, UNAUTHENTICATED};
+use crate::{api::PositiveDuration, policy::ALL_NAMESPACES};
+
+/// Settings that cannot work, alone or together; each says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Contradiction {
+    /// Open to everybody, and nobody said so.
+    #[error(
+        "listen is {0}, which others can reach, and there are no sources: anybody could trigger repairs. Add `sources`, \
+         listen on 127.0.0.1, or say allowUnauthenticated: true (--allow-unauthenticated)"
+    )]
+    OpenToAll(SocketAddr),
+    /// Two sources of one name, or a reserved or empty one.
+    #[error("sources[{index}].name: `{name}` {why}")]
+    SourceName {
+        /// Its place in the list.
+        index: usize,
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// No credential, or two.
+    #[error("source `{0}` needs exactly one of tokenFile and basicAuth")]
+    Credential(String),
+    /// A list that allows nothing, or `*` among others.
+    #[error("source `{0}`: namespaces must list namespaces by name, or be [\"*\"] alone")]
+    SourceNamespaces(String),
+    /// A list that allows nothing.
+    #[error("source `{0}`: receivers is empty, so that nothing it sends would be taken; leave it out to allow all")]
+    SourceReceivers(String),
+    /// An Alertmanager stands for a source that there is none of.
+    #[error("alertmanagers[{index}].source: there is no source `{source_name}`; there are: {known}")]
+    NoSuchSource {
+        /// Its place in the list.
+        index: usize,
+        /// What it names.
+        source_name: String,
+        /// What there is.
+        known: String,
+    },
+    /// Not an address that can be asked.
+    #[error("alertmanagers[{index}].url: `{url}` is not an http or https address")]
+    Url {
+        /// Its place in the list.
+        index: usize,
+        /// What was written.
+        url: String,
+    },
+    /// An action could outlive the Lease.
+    #[error(
+        "leader: actionTimeout ({action}) + renewEvery ({renew}) must be less than leaseDuration ({lease}), or an action \
+         could still be under way when another replica takes over"
+    )]
+    Lease {
+        /// `actionTimeout`
+        action: PositiveDuration,
+        /// `renewEvery`
+        renew: PositiveDuration,
+        /// `leaseDuration`
+        lease: PositiveDuration,
+    },
+    /// Records would be gone before limits are done counting them.
+    #[error("engine.retention ({0}) must be at least 24h: limits count what is on record")]
+    Retention(PositiveDuration),
+    /// Zero where nothing would ever happen.
+    #[error("{0} must be more than zero")]
+    Zero(&'static str),
+    /// A name that is empty.
+    #[error("{0} is empty")]
+    Empty(&'static str),
+}
+
+const MIN_RETENTION: Duration = Duration::from_hours(24);
+
+/// Everything that is wrong, in the order of the fields.
+pub fn contradictions(config: &Config) -> Vec<Contradiction> {
+    let mut found = Vec::new();
+    if config.sources.is_empty() && !config.listen.ip().is_loopback() && !config.allow_unauthenticated {
+        found.push(Contradiction::OpenToAll(config.listen));
+    }
+    sources(&config.sources, &mut found);
+    alertmanagers(config, &mut found);
+    let leader = config.leader;
+    if leader.action_timeout.get().saturating_add(leader.renew_every.get()) >= leader.lease_duration.get() {
+        found.push(Contradiction::Lease {
+            action: leader.action_timeout,
+            renew: leader.renew_every,
+            lease: leader.lease_duration,
+        });
+    }
+    if config.engine.max_concurrent == 0 {
+        found.push(Contradiction::Zero("engine.maxConcurrent"));
+    }
+    if config.engine.open_per_policy == 0 {
+        found.push(Contradiction::Zero("engine.openPerPolicy"));
+    }
+    if config.engine.retention.get() < MIN_RETENTION {
+        found.push(Contradiction::Retention(config.engine.retention));
+    }
+    if config.namespace.is_empty() {
+        found.push(Contradiction::Empty("namespace"));
+    }
+    if config.identity.is_empty() {
+        found.push(Contradiction::Empty("identity"));
+    }
+    found
+}
+
+fn sources(sources: &[SourceConfig], found: &mut Vec<Contradiction>) {
+    let mut names = BTreeSet::new();
+    for (index, source) in sources.iter().enumerate() {
+        let name = source.name.clone();
+        let why = if name.is_empty() {
+            Some("is no name")
+        } else if name == UNAUTHENTICATED {
+            Some("is reserved for alerts that nobody vouches for")
+        } else if !names.insert(&source.name) {
+            Some("is the name of another source already")
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            found.push(Contradiction::SourceName { index, name: name.clone(), why });
+        }
+        if source.token_file.is_some() == source.basic_auth.is_some() {
+            found.push(Contradiction::Credential(name.clone()));
+        }
+        let star = source.namespaces.iter().any(|namespace| namespace == ALL_NAMESPACES);
+        let empty = source.namespaces.iter().any(String::is_empty);
+        if source.namespaces.is_empty() || empty || (star && source.namespaces.len() > 1) {
+            found.push(Contradiction::SourceNamespaces(name.clone()));
+        }
+        if source.receivers.as_ref().is_some_and(Vec::is_empty) {
+            found.push(Contradiction::SourceReceivers(name));
+        }
+    }
+}
+
+fn alertmanagers(config: &Config, found: &mut Vec<Contradiction>) {
+    let mut known: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+    if known.is_empty() {
+        known.push(UNAUTHENTICATED);
+    }
+    for (index, alertmanager) in config.alertmanagers.iter().enumerate() {
+        let http = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+        if !alertmanager.url.parse().is_ok_and(|url| http(&url)) {
+            found.push(Contradiction::Url { index, url: alertmanager.url.clone() });
+        }
+        if !known.contains(&alertmanager.source.as_str()) {
+            found.push(Contradiction::NoSuchSource {
+                index,
+                source_name: alertmanager.source.clone(),
+                known: known.join(", "),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(yaml: &str) -> Vec<String> {
+        let config: Config = serde_saphyr::from_str(yaml).unwrap();
+        contradictions(&config).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_in_order() {
+        assert_eq!(contradictions(&Config::default()), []);
+    }
+
+    #[test]
+    fn open_to_all_needs_consent_in_so_many_words() {
+        let open = "listen: 0.0.0.0:8080";
+        assert!(wrong(open)[0].contains("allowUnauthenticated"), "{:?}", wrong(open));
+        assert_eq!(wrong("{listen: '0.0.0.0:8080', allowUnauthenticated: true}"), [""; 0]);
+        assert_eq!(wrong("{listen: '0.0.0.0:8080', sources: [{name: a, tokenFile: /t}]}"), [""; 0]);
+        assert_eq!(wrong("listen: '[::1]:8080'"), [""; 0]);
+    }
+
+    #[test]
+    fn sources_have_names_of_their_own_and_one_credential_each() {
+        let problems = wrong(
+            "sources: [{name: a, tokenFile: /t}, {name: a, tokenFile: /u}, {name: b}, {name: unauthenticated, tokenFile: /v},
+               {name: c, tokenFile: /w, namespaces: ['*', shop], receivers: []}]",
+        );
+        assert_eq!(problems.len(), 5, "{problems:#?}");
+        assert!(problems[1].contains("`b` needs exactly one"), "{problems:#?}");
+    }
+
+    #[test]
+    fn an_alertmanager_stands_for_a_source_that_exists() {
+        assert_eq!(wrong("alertmanagers: [{url: 'http://am:9093', source: unauthenticated}]"), [""; 0]);
+        let problems =
+            wrong("{sources: [{name: prod, tokenFile: /t}], alertmanagers: [{url: 'am:9093', source: prd}]}");
+        assert!(problems[0].contains("not an http"), "{problems:?}");
+        assert!(problems[1].contains("no source `prd`; there are: prod"), "{problems:?}");
+    }
+
+    #[test]
+    fn an_action_cannot_outlive_the_lease() {
+        let problems = wrong("leader: {actionTimeout: 13s}");
+        assert!(problems[0].contains("actionTimeout (13s) + renewEvery (2s)"), "{problems:?}");
+    }
+
+    #[test]
+    fn records_outlive_the_windows_that_count_them() {
+        assert!(wrong("engine: {retention: 1h, maxConcurrent: 0}").len() == 2);
+    }
+}

@@ -1,0 +1,224 @@
+//! The configuration: typed, with a default for everything, from a file, the environment and flags.
+//!
+//! `load` reads and merges the layers, `check` says what cannot work together. Secrets are never in here, only the
+//! files that hold them.
+
+mod check;
+mod env;
+mod load;
+mod size;
+
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use check::Contradiction;
+pub use load::{ConfigError, Overrides, load};
+pub use size::ByteSize;
+
+use crate::api::PositiveDuration;
+
+/// The name of the source of every alert while no source is configured.
+pub const UNAUTHENTICATED: &str = "unauthenticated";
+
+/// Everything that can be set. Relative paths are relative to the working directory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the webhook and the health checks are served. Default `127.0.0.1:8080`.
+    pub listen: SocketAddr,
+    /// Where `/metrics` is served. Default `127.0.0.1:9090`.
+    pub metrics_listen: SocketAddr,
+    /// Consent to take alerts from anybody who can reach `listen`, although that is not loopback. Default `false`.
+    pub allow_unauthenticated: bool,
+    /// The largest body of a webhook. Default `16Mi`.
+    pub body_limit: ByteSize,
+    /// How long a webhook may take, from its headers to its answer. Default `5s`.
+    pub request_deadline: PositiveDuration,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Who may send alerts. Without any, whoever reaches `listen` may.
+    pub sources: Vec<SourceConfig>,
+    /// The Alertmanagers that are asked whether an alert still fires.
+    pub alertmanagers: Vec<AlertmanagerConfig>,
+    /// Files of policies, and directories of such files. Reloaded when they change.
+    pub policies: Vec<PathBuf>,
+    /// Namespaces in which nothing is done unless a policy names them itself. Default `kube-system`, `kube-public`,
+    /// `kube-node-lease` and `monitoring`; Paramedic's own is always one of them.
+    pub protected_namespaces: BTreeSet<String>,
+    /// How long a webhook proves that its alert fires, where no Alertmanager can be asked. Default `10m`.
+    pub evidence_max_age: PositiveDuration,
+    /// How the replica that acts is elected.
+    pub leader: Leader,
+    /// What bounds the whole, whatever the policies say.
+    pub engine: Engine,
+    /// How long requests and actions under way get to finish after SIGTERM. Default `25s`, which leaves time within
+    /// Kubernetes' 30 s.
+    pub shutdown_deadline: PositiveDuration,
+    /// Paramedic's own namespace: of its Lease, its ledger, and the records of cluster policies and files. Default: the
+    /// environment's `POD_NAMESPACE`, then `paramedic`.
+    pub namespace: String,
+    /// What this replica calls itself in the Lease. Default: the environment's `POD_NAME`, then the host's name with the
+    /// process's number.
+    pub identity: String,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Log {
+    /// `text` for people, `json` for machines. Default `text`.
+    pub format: LogFormat,
+    /// Which levels of which modules, in the syntax of `RUST_LOG`, which goes before it. Default `info`.
+    pub filter: String,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A credential, and what its alerts may lead to. Exactly one of `tokenFile` and `basicAuth` is set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SourceConfig {
+    /// Its name, in records, metrics and logs.
+    pub name: String,
+    /// A file with its bearer token. It may hold several, one a line, so that an old one holds until every sender has
+    /// the new one. Reloaded when it changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// A user name and the file of its password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuth>,
+    /// The namespaces that its alerts may lead to: whoever can write an alerting rule can write any `namespace` label.
+    /// Default `["*"]`, all.
+    #[serde(default = "all_namespaces")]
+    pub namespaces: Vec<String>,
+    /// The receivers that it may post as, by the names in Alertmanager's configuration. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receivers: Option<Vec<String>>,
+}
+
+/// A user name and the file of its password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BasicAuth {
+    /// The user's name.
+    pub username: String,
+    /// A file with the password; a newline at its end is not part of it. Reloaded when it changes.
+    pub password_file: PathBuf,
+}
+
+/// An Alertmanager that is asked whether an alert still fires.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AlertmanagerConfig {
+    /// Its address, with the prefix of its routes if it has one: `http://alertmanager.monitoring:9093`.
+    pub url: String,
+    /// The source that it stands for: alerts read from it may lead to what that source's may.
+    pub source: String,
+    /// How to log in to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuth>,
+    /// A file with the certificates, in PEM, that its own is checked against. Default: the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// How often Prometheus sends it an alert that still fires: so long after its start it may not know them all.
+    /// Default `90s`.
+    #[serde(default = "resend_interval")]
+    pub resend_interval: PositiveDuration,
+    /// How long it may take to answer. Default `2s`.
+    #[serde(default = "alertmanager_timeout")]
+    pub timeout: PositiveDuration,
+}
+
+/// How the replica that acts is elected. `actionTimeout` and `renewEvery` together are less than `leaseDuration`, so
+/// that an action begun at the last moment is over before another replica may begin one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Leader {
+    /// How long a Lease holds that is not renewed. Default `15s`.
+    pub lease_duration: PositiveDuration,
+    /// How often it is renewed. Default `2s`.
+    pub renew_every: PositiveDuration,
+    /// How long one call that changes something may take. Default `10s`.
+    pub action_timeout: PositiveDuration,
+}
+
+/// What bounds the whole, whatever the policies say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Engine {
+    /// How many remediations may act or be verified at the same time, of all policies. Default 5.
+    pub max_concurrent: usize,
+    /// How many open remediations a policy may have. Default 100.
+    pub open_per_policy: usize,
+    /// How long a finished remediation stays on record. Default `168h`, at least `24h`: limits count what is on record.
+    pub retention: PositiveDuration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            metrics_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            allow_unauthenticated: false,
+            body_limit: ByteSize::mebi(16),
+            request_deadline: PositiveDuration::from_secs(5),
+            log: Log::default(),
+            sources: Vec::new(),
+            alertmanagers: Vec::new(),
+            policies: Vec::new(),
+            protected_namespaces: ["kube-system", "kube-public", "kube-node-lease", "monitoring"]
+                .map(str::to_owned)
+                .into(),
+            evidence_max_age: PositiveDuration::from_secs(600),
+            leader: Leader::default(),
+            engine: Engine::default(),
+            shutdown_deadline: PositiveDuration::from_secs(25),
+            namespace: "paramedic".to_owned(),
+            identity: "paramedic".to_owned(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+impl Default for Leader {
+    fn default() -> Self {
+        Self {
+            lease_duration: PositiveDuration::from_secs(15),
+            renew_every: PositiveDuration::from_secs(2),
+            action_timeout: PositiveDuration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self { max_concurrent: 5, open_per_policy: 100, retention: PositiveDuration::from_secs(7 * 24 * 3600) }
+    }
+}
+
+fn all_namespaces() -> Vec<String> {
+    vec![crate::policy::ALL_NAMESPACES.to_owned()]
+}
+
+const fn resend_interval() -> PositiveDuration {
+    PositiveDuration::from_secs(90)
+}
+
+const fn alertmanager_timeout() -> PositiveDuration {
+    PositiveDuration::from_secs(2)
+}

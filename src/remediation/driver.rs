@@ -1,0 +1,692 @@
+//! The leader's work: one task that admits, and actions that run beside it.
+//!
+//! The loop looks (`Looker`), decides (`machine::next`), writes the record's status with the version it was decided on,
+//! and only then acts. Decisions are made one at a time, in the order of admission; looks and actions run concurrently.
+//! What is found written but not known to be done is looked into, never assumed. It is one file because the order of
+//! those steps is the point of it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::future::OptionFuture;
+use jiff::{SignedDuration, Timestamp};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, ListParams, PostParams},
+    core::DeserializeGuard,
+};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{
+    Change, Ledger, Looker, Mark, RecordCache, Seen,
+    announce::Announcer,
+    held::{Held, unseen_grace},
+    look::acted_at,
+    machine::{self, Effect, Next},
+    world::{Evidence, Observed, PolicyNow, World},
+};
+use crate::{
+    action::{self, Order, Outcome},
+    api::{ActionOutcome, ObjectKey, Phase, Remediation, RemediationStatus},
+    clock::Clock,
+    leader::{Handover, Term},
+    policy::PolicyStore,
+    telemetry::Metrics,
+    triage::PolicyKey,
+};
+
+/// How long the API has for one read or write of a record.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may take to find out whether an action was done.
+const OBSERVE_TIMEOUT: SignedDuration = SignedDuration::from_mins(5);
+/// How often something that failed for want of an answer is tried again.
+const RETRY: SignedDuration = SignedDuration::from_secs(1);
+/// How often old records are removed.
+const SWEEP: Duration = Duration::from_mins(1);
+/// Records a page of a LIST.
+const PAGE: u32 = 500;
+
+/// Settings of the driver.
+#[derive(Clone, Debug)]
+pub struct DriverSettings {
+    /// How long a leader leads without a renewal.
+    pub lease_duration: Duration,
+    /// How long one action may take.
+    pub action_timeout: Duration,
+    /// How many remediations may run at once.
+    pub max_concurrent: usize,
+    /// How long a record is kept after its end.
+    pub retention: Duration,
+}
+
+/// What the leader works with.
+pub struct Driver {
+    /// A client that does not retry by itself.
+    pub client: Client,
+    /// Looks.
+    pub looker: Looker,
+    /// What the watch brings.
+    pub records: Arc<RecordCache>,
+    /// The policies in force.
+    pub policies: Arc<PolicyStore>,
+    /// Says what was decided and done.
+    pub announcer: Announcer,
+    /// Counts it.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+    /// Settings.
+    pub settings: DriverSettings,
+}
+
+/// Why a term could not be worked through.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The records could not be read, so nothing is known, and nothing is done.
+    #[error("the records cannot be listed, so nothing is done: {0}")]
+    List(String),
+}
+
+/// What came of something that ran beside the loop.
+enum Finding {
+    Outcome(Outcome),
+    Seen(Seen),
+    Alert(Evidence),
+    Failed,
+}
+
+impl Driver {
+    /// Works through one term: until it ends, or until `stop` and everything under way is written down.
+    pub async fn lead(&self, term: Arc<Term>, stop: CancellationToken) -> Result<(), DriverError> {
+        if term.handover == Handover::Expired {
+            let wait = self.settings.lease_duration + self.settings.action_timeout;
+            info!(seconds = wait.as_secs(), "waiting until nothing of the last leader can be under way any more");
+            tokio::select! {
+                biased;
+                () = term.ended().cancelled() => return Ok(()),
+                () = stop.cancelled() => return Ok(()),
+                () = sleep(wait) => {}
+            }
+        }
+        let listed = tokio::select! {
+            biased;
+            () = term.ended().cancelled() => return Ok(()),
+            listed = self.list() => listed?,
+        };
+        let now = self.clock.now();
+        let (ledger, shadow) = Ledger::of(&listed, now);
+        let open =
+            listed.into_iter().filter(|record| record.status.as_ref().is_none_or(|status| !status.phase.is_terminal()));
+        let held: BTreeMap<_, _> = open.map(|record| (ObjectKey::of(&record), Held::new(record, now))).collect();
+        info!(open = held.len(), running = ledger.running(), "the records are read; the work begins");
+        let mut desk = Desk {
+            driver: self,
+            term,
+            held,
+            ledger,
+            shadow,
+            tasks: JoinSet::new(),
+            started: HashMap::new(),
+            unseen: HashMap::new(),
+        };
+        desk.work(stop).await;
+        Ok(())
+    }
+
+    /// Every record, from the API itself and not from a cache.
+    async fn list(&self) -> Result<Vec<Remediation>, DriverError> {
+        let api: Api<DeserializeGuard<Remediation>> = Api::all(self.client.clone());
+        let mut records = Vec::new();
+        let mut params = ListParams::default().limit(PAGE);
+        loop {
+            let page = match timeout(WRITE_TIMEOUT * 6, api.list(&params)).await {
+                Ok(Ok(page)) => page,
+                Ok(Err(error)) => return Err(DriverError::List(error.to_string())),
+                Err(_) => return Err(DriverError::List("no answer in time".to_owned())),
+            };
+            for DeserializeGuard(record) in page.items {
+                match record {
+                    Ok(record) => records.push(record),
+                    Err(invalid) => error!(
+                        name = invalid.metadata.name,
+                        error = invalid.error,
+                        "a Remediation cannot be read; its limits are not known, and it is left alone"
+                    ),
+                }
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(records),
+            }
+        }
+    }
+
+    fn api(&self, key: &ObjectKey) -> Api<Remediation> {
+        Api::namespaced(self.client.clone(), &key.namespace)
+    }
+}
+
+/// What the leader has in its hands during a term.
+struct Desk<'a> {
+    driver: &'a Driver,
+    term: Arc<Term>,
+    held: BTreeMap<ObjectKey, Held>,
+    ledger: Ledger,
+    shadow: Ledger,
+    tasks: JoinSet<Finding>,
+    /// Which record each task is for.
+    started: HashMap<tokio::task::Id, ObjectKey>,
+    /// Since when a policy has been out of sight.
+    unseen: HashMap<String, Timestamp>,
+}
+
+impl Desk<'_> {
+    async fn work(&mut self, stop: CancellationToken) {
+        let ended = self.term.ended().clone();
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            for change in self.driver.records.take_changes() {
+                self.take_in(change);
+            }
+            self.count();
+            let stopping = stop.is_cancelled();
+            if stopping && self.nothing_to_write_down() {
+                return;
+            }
+            let now = self.driver.clock.now();
+            if let Some(key) = self.next_due(now, stopping) {
+                tokio::select! {
+                    biased;
+                    () = ended.cancelled() => return,
+                    () = self.attend(&key, now) => {}
+                }
+                while let Some(done) = self.tasks.try_join_next_with_id() {
+                    if !self.finish(done, &ended).await {
+                        return;
+                    }
+                }
+                continue;
+            }
+            let pause = self.until_next_due(now);
+            tokio::select! {
+                biased;
+                () = ended.cancelled() => return,
+                Some(done) = self.tasks.join_next_with_id() => {
+                    if !self.finish(done, &ended).await {
+                        return;
+                    }
+                }
+                () = self.driver.records.changed() => {}
+                Some(()) = OptionFuture::from((!stopping).then(|| stop.cancelled())) => {}
+                _ = sweep.tick() => self.sweep().await,
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    fn take_in(&mut self, change: Change) {
+        let now = self.driver.clock.now();
+        match change {
+            Change::Seen(record) => {
+                let key = ObjectKey::of(record.as_ref());
+                match self.held.get_mut(&key) {
+                    Some(held) => held.merge(&record, now),
+                    None => {
+                        self.held.insert(key, Held::new(Remediation::clone(&record), now));
+                    }
+                }
+            }
+            Change::Deleted(key) => {
+                if let Some(held) = self.held.get_mut(&key) {
+                    held.stale = true;
+                    held.due = now;
+                }
+            }
+        }
+    }
+
+    /// Of the records that are due the first in the order of admission. While stopping only those count whose action
+    /// has an outcome that is not written yet.
+    fn next_due(&self, now: Timestamp, stopping: bool) -> Option<ObjectKey> {
+        let due =
+            self.held.iter().filter(|(_, held)| !held.busy && held.due <= now && (!stopping || held.outcome.is_some()));
+        due.min_by(|(_, a), (_, b)| a.order().cmp(&b.order())).map(|(key, _)| key.clone())
+    }
+
+    fn until_next_due(&self, now: Timestamp) -> Duration {
+        let next = self.held.values().filter(|held| !held.busy).map(|held| held.due).min();
+        let pause = next.map_or(SignedDuration::from_mins(1), |due| due.duration_since(now));
+        Duration::try_from(pause).unwrap_or_default().clamp(Duration::from_millis(1), Duration::from_mins(1))
+    }
+
+    fn nothing_to_write_down(&self) -> bool {
+        let acting = |held: &Held| held.phase() == Phase::Acting && (held.busy || held.outcome.is_some());
+        !self.held.values().any(acting)
+    }
+
+    /// Looks at one record, decides, and does what follows.
+    async fn attend(&mut self, key: &ObjectKey, now: Timestamp) {
+        if !self.refresh(key, now).await {
+            return;
+        }
+        let Some(held) = self.held.get(key) else { return };
+        match held.phase() {
+            Phase::Acting => match held.outcome.clone() {
+                Some(outcome) => self.settle_outcome(key, outcome).await,
+                None => self.observe(key),
+            },
+            Phase::Verifying => {
+                let (looker, record) = (self.driver.looker.clone(), held.record.clone());
+                self.spawn(key, async move { Finding::Seen(looker.recovery(&record).await) });
+            }
+            Phase::Observing => {
+                let (looker, record) = (self.driver.looker.clone(), held.record.clone());
+                self.spawn(key, async move {
+                    let status = record.status.clone().unwrap_or_default();
+                    Finding::Alert(looker.alert(&record.spec, &status).await)
+                });
+            }
+            _ => {
+                // An action must end before the term can.
+                if self.term.remaining() <= self.driver.settings.action_timeout {
+                    self.put_off(key, RETRY / 4);
+                    return;
+                }
+                let record = held.record.clone();
+                let (scene, evidence) = self.driver.looker.scene(&record).await;
+                self.settle(key, Observed::Scene(Box::new(scene)), &evidence).await;
+            }
+        }
+    }
+
+    /// Reads a record again whose written state is not certain. `false`: it is not there to be attended to.
+    async fn refresh(&mut self, key: &ObjectKey, now: Timestamp) -> bool {
+        if self.held.get(key).is_none_or(|held| !held.stale) {
+            return self.held.contains_key(key);
+        }
+        match timeout(WRITE_TIMEOUT, self.driver.api(key).get_opt(&key.name)).await {
+            Ok(Ok(Some(record))) => {
+                let phase = record.status.as_ref().map(|status| status.phase).unwrap_or_default();
+                if !phase.is_running() && self.held.get(key).is_some_and(|held| held.phase().is_running()) {
+                    // The journal's entry was not written, so what it would have announced was not done.
+                    self.ledger.give_back(key);
+                }
+                if self.ledger.follow(key, phase) {
+                    self.wake_waiting(now);
+                }
+                if phase.is_terminal() {
+                    self.held.remove(key);
+                    return false;
+                }
+                if let Some(held) = self.held.get_mut(key) {
+                    held.record = record;
+                    held.stale = false;
+                }
+                true
+            }
+            Ok(Ok(None)) => {
+                warn!(remediation = %key, "the record was deleted; nothing more is done for it");
+                self.held.remove(key);
+                if self.ledger.follow(key, Phase::Cancelled) {
+                    self.wake_waiting(now);
+                }
+                false
+            }
+            Ok(Err(_)) | Err(_) => {
+                self.put_off(key, RETRY);
+                false
+            }
+        }
+    }
+
+    /// Decides, writes, and does what follows.
+    async fn settle(&mut self, key: &ObjectKey, observed: Observed, evidence: &Evidence) {
+        let now = self.driver.clock.now();
+        let policy = match self.held.get(key) {
+            Some(held) => self.policy_now(&held.record.spec.policy.uid.clone(), now),
+            None => return,
+        };
+        let Some(held) = self.held.get(key) else { return };
+        let before = held.status();
+        let world = World {
+            key,
+            cancel: held.cancel(),
+            policy: &policy,
+            evidence,
+            observed,
+            ledger: &self.ledger,
+            shadow: &self.shadow,
+            max_concurrent: self.driver.settings.max_concurrent,
+        };
+        let Next { status, effect } = machine::next(&held.record.spec, &before, &world, now);
+        let record = held.record.clone();
+        if status != before {
+            self.enter(&record, &before, &status);
+            if !self.write(key, record, &before, status).await {
+                return;
+            }
+        }
+        self.follow(key, effect, now);
+    }
+
+    async fn settle_outcome(&mut self, key: &ObjectKey, outcome: Outcome) {
+        let Outcome { outcome, message } = outcome;
+        self.settle(key, Observed::Outcome { outcome, message }, &Evidence::Unasked).await;
+    }
+
+    /// Takes what a new status takes from the limits, before it is written.
+    fn enter(&mut self, record: &Remediation, before: &RemediationStatus, after: &RemediationStatus) {
+        let (Some(entry), Some(subject)) = (after.journal.last(), &after.subject) else { return };
+        if after.journal.len() == before.journal.len() {
+            return;
+        }
+        let mark = Mark {
+            at: entry.started_at,
+            policy: PolicyKey::from(&record.spec.policy),
+            subject: subject.uid.clone(),
+            target: entry.target.uid.clone(),
+            step: entry.step,
+            record: ObjectKey::of(record),
+        };
+        if entry.outcome == ActionOutcome::DryRun { self.shadow.note(mark) } else { self.ledger.take(mark) }
+    }
+
+    /// Writes a status over the very version it was decided on. `false`: it was not written, or nobody knows.
+    async fn write(
+        &mut self,
+        key: &ObjectKey,
+        mut record: Remediation,
+        before: &RemediationStatus,
+        after: RemediationStatus,
+    ) -> bool {
+        let acting = after.phase == Phase::Acting;
+        record.status = Some(after.clone());
+        record.metadata.managed_fields = None;
+        let params = PostParams::default();
+        let answer = timeout(WRITE_TIMEOUT, self.driver.api(key).replace_status(&key.name, &params, &record)).await;
+        match answer {
+            Ok(Ok(written)) => {
+                self.written(key, written, before, &after);
+                true
+            }
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
+                if acting {
+                    self.ledger.give_back(key);
+                    self.ledger.follow(key, before.phase);
+                }
+                self.unsure(key, SignedDuration::ZERO);
+                false
+            }
+            failed => {
+                let why = match failed {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => "no answer in time".to_owned(),
+                };
+                warn!(remediation = %key, why, "its status was not written; it is read again first");
+                if acting && let Some(held) = self.held.get_mut(key) {
+                    // It may have been: the slot is kept until it is known.
+                    held.record.status = Some(after);
+                }
+                self.unsure(key, RETRY);
+                false
+            }
+        }
+    }
+
+    fn written(
+        &mut self,
+        key: &ObjectKey,
+        written: Remediation,
+        before: &RemediationStatus,
+        after: &RemediationStatus,
+    ) {
+        let driver = self.driver;
+        driver.records.put(written.clone());
+        let entry = after.journal.last().filter(|_| before.phase == Phase::Acting);
+        if entry.is_some_and(|entry| !entry.outcome.counts()) {
+            self.ledger.give_back(key);
+        }
+        if self.ledger.follow(key, after.phase) {
+            self.wake_waiting(driver.clock.now());
+        }
+        if (before.phase, before.reason) != (after.phase, after.reason) {
+            info!(remediation = %key, policy = %written.spec.policy, phase = after.phase.as_str(),
+                reason = after.reason.map(crate::api::Reason::as_str), message = after.message, "decided");
+            driver.metrics.transition(after.phase, after.reason);
+            driver.announcer.announce(&written, before, after);
+        }
+        if let Some(entry) = entry {
+            driver.metrics.action(action_name(&written, entry.step), entry.outcome);
+        }
+        let received_at = written.spec.alert.received_at;
+        if after.phase == Phase::Acting && after.journal.len() == 1 {
+            driver.metrics.alert_to_action(since(received_at, driver.clock.now()));
+        }
+        if after.phase == Phase::Succeeded {
+            driver.metrics.recovered(&written.spec.policy.to_string(), since(received_at, driver.clock.now()));
+        }
+        if after.phase.is_terminal() {
+            self.held.remove(key);
+        } else if let Some(held) = self.held.get_mut(key) {
+            held.record = written;
+            held.stale = false;
+            held.outcome = None;
+            if before.phase != after.phase {
+                held.good_since = None;
+            }
+        }
+    }
+
+    fn follow(&mut self, key: &ObjectKey, effect: Effect, now: Timestamp) {
+        match effect {
+            Effect::End => {
+                self.held.remove(key);
+            }
+            Effect::LookAgain(at) => {
+                if let Some(held) = self.held.get_mut(key) {
+                    held.due = at.max(now);
+                }
+            }
+            Effect::Act => self.act(key),
+            Effect::Observe => self.observe(key),
+        }
+    }
+
+    /// Starts the action that the journal's last entry announces. It has as long as the term certainly lasts, at most.
+    fn act(&mut self, key: &ObjectKey) {
+        let bound = self.driver.settings.action_timeout.min(self.term.remaining());
+        let (client, looked_for) = (self.driver.client.clone(), key.clone());
+        let Some(record) = self.held.get(key).map(|held| held.record.clone()) else { return };
+        self.spawn(key, async move {
+            let Some((action, entry)) = announced(&record) else { return Finding::Failed };
+            let order = Order { record: &looked_for, entry };
+            let outcome = match timeout(bound, action::execute(client.clone(), action, &order)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Outcome { outcome: ActionOutcome::Unknown, message: Some("no answer in time".to_owned()) },
+            };
+            if outcome.outcome != ActionOutcome::Unknown {
+                return Finding::Outcome(outcome);
+            }
+            warn!(remediation = %looked_for, why = outcome.message, "whether it was done is not known; looking");
+            Finding::Outcome(look_for(client, action, &order).await)
+        });
+    }
+
+    /// Finds out whether what the journal's last entry announces was done.
+    fn observe(&mut self, key: &ObjectKey) {
+        let (client, looked_for) = (self.driver.client.clone(), key.clone());
+        let Some(record) = self.held.get(key).map(|held| held.record.clone()) else { return };
+        self.spawn(key, async move {
+            let Some((action, entry)) = announced(&record) else { return Finding::Failed };
+            Finding::Outcome(look_for(client, action, &Order { record: &looked_for, entry }).await)
+        });
+    }
+
+    fn spawn(&mut self, key: &ObjectKey, task: impl Future<Output = Finding> + Send + 'static) {
+        if let Some(held) = self.held.get_mut(key) {
+            held.busy = true;
+            let id = self.tasks.spawn(task).id();
+            self.started.insert(id, key.clone());
+        }
+    }
+
+    /// Takes in what came of a task. `false`: the term ended meanwhile.
+    async fn finish(
+        &mut self,
+        done: Result<(tokio::task::Id, Finding), tokio::task::JoinError>,
+        ended: &CancellationToken,
+    ) -> bool {
+        let (id, finding) = match done {
+            Ok((id, finding)) => (id, finding),
+            Err(error) => {
+                error!(%error, "a task for a record broke off; the record is looked at again");
+                (error.id(), Finding::Failed)
+            }
+        };
+        let Some(key) = self.started.remove(&id) else { return true };
+        let now = self.driver.clock.now();
+        let Some(held) = self.held.get_mut(&key) else { return true };
+        held.busy = false;
+        held.due = now;
+        match finding {
+            Finding::Failed => held.due = now.saturating_add(RETRY).unwrap_or(now),
+            Finding::Outcome(outcome) => {
+                let begun = held.status().journal.last().map_or(now, |entry| entry.started_at);
+                let unknown = outcome.outcome == ActionOutcome::Unknown;
+                if unknown && now.duration_since(begun) < OBSERVE_TIMEOUT {
+                    // Nobody answered; it is asked again before it is given up.
+                    held.due = now.saturating_add(RETRY * 2).unwrap_or(now);
+                } else {
+                    // Attended to next; until it is written, it is kept.
+                    held.outcome = Some(outcome);
+                }
+            }
+            Finding::Seen(seen) => {
+                let Seen { health, evidence } = self.weigh(&key, seen);
+                let Some(held) = self.held.get_mut(&key) else { return true };
+                if held.phase() == Phase::Verifying && !held.stale {
+                    let recovery = held.recovery(health, evidence.clone(), now);
+                    tokio::select! {
+                        biased;
+                        () = ended.cancelled() => return false,
+                        () = self.settle(&key, Observed::Recovery(recovery), &evidence) => {}
+                    }
+                }
+            }
+            Finding::Alert(evidence) => {
+                if held.phase() == Phase::Observing && !held.stale {
+                    tokio::select! {
+                        biased;
+                        () = ended.cancelled() => return false,
+                        () = self.settle(&key, Observed::Nothing, &evidence) => {}
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Where only notices speak, another record's newer alert about the same subject says that it is not well.
+    fn weigh(&self, key: &ObjectKey, seen: Seen) -> Seen {
+        let told = matches!(seen.evidence, Evidence::Unasked | Evidence::Clear { confirmed: false });
+        let Some(held) = self.held.get(key).filter(|_| told) else { return seen };
+        let status = held.status();
+        let Some(subject) = &status.subject else { return seen };
+        let (policy, acted_at) = (&held.record.spec.policy.uid, acted_at(&held.record));
+        let mut others = self.held.iter().filter(|(other, _)| *other != key);
+        if others.any(|(_, other)| other.speaks_against(policy, &subject.uid, acted_at)) {
+            return Seen { evidence: Evidence::Firing, ..seen };
+        }
+        seen
+    }
+
+    fn policy_now(&mut self, uid: &str, now: Timestamp) -> PolicyNow {
+        if let Some(policy) = self.driver.policies.current().by_uid(uid) {
+            self.unseen.remove(uid);
+            return PolicyNow::InForce(Arc::clone(policy));
+        }
+        let since = *self.unseen.entry(uid.to_owned()).or_insert(now);
+        if now.duration_since(since) < unseen_grace(uid) { PolicyNow::Unseen } else { PolicyNow::Gone }
+    }
+
+    fn wake_waiting(&mut self, now: Timestamp) {
+        for held in self.held.values_mut().filter(|held| held.waits_for_room()) {
+            held.due = held.due.min(now);
+        }
+    }
+
+    fn put_off(&mut self, key: &ObjectKey, pause: SignedDuration) {
+        let now = self.driver.clock.now();
+        if let Some(held) = self.held.get_mut(key) {
+            held.due = now.saturating_add(pause).unwrap_or(now);
+        }
+    }
+
+    fn unsure(&mut self, key: &ObjectKey, pause: SignedDuration) {
+        self.put_off(key, pause);
+        if let Some(held) = self.held.get_mut(key) {
+            held.stale = true;
+        }
+    }
+
+    fn count(&self) {
+        let mut counts: BTreeMap<Phase, usize> = BTreeMap::new();
+        for held in self.held.values() {
+            *counts.entry(held.phase()).or_default() += 1;
+        }
+        for phase in Phase::ALL.into_iter().filter(|phase| !phase.is_terminal()) {
+            self.driver.metrics.remediations(phase, counts.get(&phase).copied().unwrap_or_default());
+        }
+    }
+
+    /// Removes records whose retention is over, and forgets what no limit asks for any more.
+    async fn sweep(&mut self) {
+        let now = self.driver.clock.now();
+        self.ledger.forget(now);
+        self.shadow.forget(now);
+        self.unseen.retain(|uid, _| self.held.values().any(|held| held.record.spec.policy.uid == *uid));
+        let retention = SignedDuration::try_from(self.driver.settings.retention).unwrap_or(SignedDuration::MAX);
+        for key in self.driver.records.index().ended_before(now.saturating_sub(retention).unwrap_or(now)) {
+            let delete = self.driver.api(&key).delete(&key.name, &DeleteParams::default()).await;
+            match delete {
+                Ok(_) => info!(remediation = %key, "removed; its retention is over"),
+                Err(error) => {
+                    warn!(remediation = %key, %error, "not removed");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The action that a record's journal announces.
+fn announced(record: &Remediation) -> Option<(crate::api::Action<'_>, &crate::api::JournalEntry)> {
+    let entry = record.status.as_ref()?.journal.last()?;
+    let step = record.spec.steps.get(usize::try_from(entry.step).ok()?)?;
+    Some((step.action()?, entry))
+}
+
+fn action_name(record: &Remediation, step: u32) -> &'static str {
+    let step = usize::try_from(step).ok().and_then(|step| record.spec.steps.get(step));
+    step.and_then(crate::api::Step::action).map_or("", crate::api::Action::name)
+}
+
+async fn look_for(client: Client, action: crate::api::Action<'_>, order: &Order<'_>) -> Outcome {
+    match timeout(WRITE_TIMEOUT, action::observe(client, action, order)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Outcome { outcome: ActionOutcome::Unknown, message: Some("no answer in time".to_owned()) },
+    }
+}
+
+fn since(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(then)).unwrap_or_default()
+}

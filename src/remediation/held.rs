@@ -1,0 +1,101 @@
+//! An open record in the leader's hands. Pure.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    index::is_older,
+    world::{Evidence, Recovery},
+};
+use crate::{
+    action::Outcome,
+    api::{AlertPhase, Phase, Reason, Remediation, RemediationStatus},
+    target::Health,
+};
+
+/// An open record, and what is known of it beyond what is written.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    /// The newest version that is known.
+    pub(super) record: Remediation,
+    /// When it is to be looked at.
+    pub(super) due: Timestamp,
+    /// Something is under way for it.
+    pub(super) busy: bool,
+    /// The outcome of its action, until it is written.
+    pub(super) outcome: Option<Outcome>,
+    /// Since when its subject has been well and its alert quiet, without a break.
+    pub(super) good_since: Option<Timestamp>,
+    /// What is known may not be what is written: it has to be read again first.
+    pub(super) stale: bool,
+}
+
+impl Held {
+    pub(super) fn new(record: Remediation, due: Timestamp) -> Self {
+        Self { record, due, busy: false, outcome: None, good_since: None, stale: false }
+    }
+
+    pub(super) fn status(&self) -> RemediationStatus {
+        self.record.status.clone().unwrap_or_default()
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.record.status.as_ref().map(|status| status.phase).unwrap_or_default()
+    }
+
+    /// The order of admission.
+    pub(super) fn order(&self) -> (Option<Timestamp>, &str) {
+        let created = self.record.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        (created, self.record.metadata.name.as_deref().unwrap_or_default())
+    }
+
+    /// Takes in a version that a watch brought, if it is newer.
+    pub(super) fn merge(&mut self, seen: &Remediation, now: Timestamp) {
+        let known = self.record.metadata.resource_version.as_deref();
+        if is_older(known, seen.metadata.resource_version.as_deref()) {
+            self.record = seen.clone();
+            self.due = self.due.min(now);
+        }
+    }
+
+    /// Who asked for its end.
+    pub(super) fn cancel(&self) -> Option<&str> {
+        let annotations = self.record.metadata.annotations.as_ref()?;
+        annotations.get(crate::api::CANCEL_ANNOTATION).map(String::as_str)
+    }
+
+    /// Whether it waits for others to make room.
+    pub(super) fn waits_for_room(&self) -> bool {
+        let status = self.record.status.as_ref();
+        status.is_some_and(|status| {
+            status.phase == Phase::Waiting && matches!(status.reason, Some(Reason::SubjectLocked | Reason::Concurrency))
+        })
+    }
+
+    /// Whether its alert is about this subject, began after that time, and was not said to be over.
+    pub(super) fn speaks_against(&self, policy_uid: &str, subject_uid: &str, acted_at: Timestamp) -> bool {
+        let status = self.record.status.as_ref();
+        let subject = status.and_then(|status| status.subject.as_ref());
+        let alert = status.and_then(|status| status.alert.as_ref());
+        self.record.spec.policy.uid == policy_uid
+            && subject.is_some_and(|subject| subject.uid == subject_uid)
+            && self.record.spec.alert.starts_at > acted_at
+            && alert.is_none_or(|alert| alert.state == AlertPhase::Firing)
+    }
+
+    /// What a look at the subject adds up to, with the time it has been good.
+    pub(super) fn recovery(&mut self, health: Health, evidence: Evidence, now: Timestamp) -> Recovery {
+        let good = health == Health::Healthy && matches!(evidence, Evidence::Clear { .. } | Evidence::Unasked);
+        self.good_since = if good { self.good_since.or(Some(now)) } else { None };
+        Recovery { health, evidence, good_since: self.good_since }
+    }
+}
+
+/// How long a policy may be out of sight before it counts as gone: a file may be between two versions of its mount, a
+/// resource between two of a watch.
+pub(super) fn unseen_grace(policy_uid: &str) -> SignedDuration {
+    if policy_uid.starts_with(crate::policy::FILE_UID_PREFIX) {
+        SignedDuration::from_mins(5)
+    } else {
+        SignedDuration::from_secs(30)
+    }
+}

@@ -1,0 +1,205 @@
+//! Looks at the world for a record: the pauses, the alert, the target, the subject's recovery. Reads only; every answer
+//! is bounded in time, and one that does not come says so instead of being assumed.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use kube::{Api, Client, api::ListParams};
+use tokio::time::timeout;
+
+use super::{
+    evidence::{self, LivingSubject, PeerAnswer},
+    world::{Evidence, Scene},
+};
+use crate::{
+    alert::Matcher,
+    api::{Action, Pause, PauseScope, Remediation, RemediationSpec, RemediationStatus, Step},
+    clients::{Alertmanager, PeerAlert},
+    clock::Clock,
+    target::{Health, Lookup, Resolved, Resolver, Unresolved},
+};
+
+/// How long the API has for all that is asked about one record at a time.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What looking needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Looker {
+    /// A client that does not retry by itself.
+    pub client: Client,
+    /// The Alertmanagers by the source that each stands for.
+    pub alertmanagers: Arc<BTreeMap<String, Vec<Alertmanager>>>,
+    /// Paramedic's own namespace, where a Pause may be for the whole cluster.
+    pub own_namespace: String,
+    /// The namespaces that nobody may touch.
+    pub protected: Arc<Vec<String>>,
+    /// How long a firing notice proves that the alert fires.
+    pub evidence_max_age: Duration,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// What was seen of a record's subject after its action.
+pub struct Seen {
+    /// Whether the subject is well.
+    pub health: Health,
+    /// Whether its alert is over.
+    pub evidence: Evidence,
+}
+
+impl Looker {
+    /// Whether anybody can be asked about this source's alerts.
+    pub fn can_ask(&self, source: &str) -> bool {
+        self.alertmanagers.get(source).is_some_and(|peers| !peers.is_empty())
+    }
+
+    /// What stands against acting beside the limits, and whether the alert fires; all asked at once.
+    pub async fn scene(&self, record: &Remediation) -> (Scene, Evidence) {
+        let status = record.status.clone().unwrap_or_default();
+        let (pause, evidence, target) = tokio::join!(
+            self.pause(&record.spec, &status),
+            self.alert(&record.spec, &status),
+            self.target(&record.spec, &status)
+        );
+        (Scene { pause, target }, evidence)
+    }
+
+    /// The reason of a pause that is in force for this record.
+    async fn pause(&self, spec: &RemediationSpec, status: &RemediationStatus) -> Result<Option<String>, String> {
+        let known = status.subject.as_ref().map(|subject| subject.namespace.clone());
+        let named = crate::target::named(&spec.alert.labels, spec.target.kind).ok().map(|named| named.namespace);
+        let mut namespaces = vec![self.own_namespace.clone()];
+        namespaces.extend(known.or(named).filter(|namespace| *namespace != self.own_namespace));
+        let lists = namespaces.iter().map(|namespace| async move {
+            let api: Api<Pause> = Api::namespaced(self.client.clone(), namespace);
+            match timeout(LOOK_TIMEOUT, api.list(&ListParams::default())).await {
+                Ok(Ok(list)) => Ok((namespace, list.items)),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err("the API did not answer in time".to_owned()),
+            }
+        });
+        let lists = join_all(lists).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let now = self.clock.now();
+        let mut pauses =
+            lists.iter().flat_map(|(namespace, pauses)| pauses.iter().map(move |pause| (namespace, pause)));
+        let in_force = pauses.find(|(namespace, pause)| {
+            let own = ***namespace == self.own_namespace;
+            // In our own namespace only a pause for the cluster concerns others.
+            let concerns = if own && namespaces.len() > 1 { pause.spec.scope == PauseScope::Cluster } else { true };
+            concerns && pause.spec.expires_at.is_none_or(|expires_at| expires_at > now)
+        });
+        Ok(in_force.map(|(namespace, pause)| {
+            let name = pause.metadata.name.as_deref().unwrap_or_default();
+            let until = pause.spec.expires_at.map(|at| format!(", until {at}")).unwrap_or_default();
+            format!("Pause {namespace}/{name}: {}{until}", pause.spec.reason)
+        }))
+    }
+
+    /// Whether the record's alert fires.
+    pub async fn alert(&self, spec: &RemediationSpec, status: &RemediationStatus) -> Evidence {
+        match self.ask(spec).await {
+            Some(peers) => evidence::asked(&peers, evidence::same_alert(spec.alert.fingerprint), self.clock.now()),
+            None => evidence::told(spec, status, self.evidence_max_age, self.clock.now()),
+        }
+    }
+
+    /// The object to act on: what the alert names, or, where an earlier step has acted already and the next one is for
+    /// the whole subject, the subject.
+    async fn target(&self, spec: &RemediationSpec, status: &RemediationStatus) -> Result<Resolved, Unresolved> {
+        let resolver = Resolver::new(self.client.clone());
+        let step = usize::try_from(status.step).ok().and_then(|step| spec.steps.get(step));
+        let for_subject = matches!(step.and_then(Step::action), Some(Action::RolloutRestart(_)));
+        let found = async {
+            match &status.subject {
+                Some(subject) if for_subject && !status.journal.is_empty() => {
+                    resolver.resolve_subject(subject, &spec.namespaces, &self.protected).await
+                }
+                _ => {
+                    let lookup = Lookup {
+                        labels: &spec.alert.labels,
+                        target: spec.target,
+                        namespaces: &spec.namespaces,
+                        protected: &self.protected,
+                    };
+                    resolver.resolve(lookup).await
+                }
+            }
+        };
+        match timeout(LOOK_TIMEOUT, found).await {
+            Ok(found) => found,
+            Err(_) => Err(Unresolved::Api("the API did not answer in time".to_owned())),
+        }
+    }
+
+    /// What came of an action that was done.
+    pub async fn recovery(&self, record: &Remediation) -> Seen {
+        let status = record.status.clone().unwrap_or_default();
+        let (living, peers) = tokio::join!(self.subject(&status), self.ask(&record.spec));
+        let (health, living) = match living {
+            Ok(found) => found,
+            Err(why) => return Seen { health: Health::Unknown(why.clone()), evidence: Evidence::Unknown(why) },
+        };
+        let acted_at = acted_at(record);
+        let now = self.clock.now();
+        let evidence = match peers {
+            Some(peers) => {
+                let counts = evidence::about_subject(&record.spec, &living, acted_at);
+                evidence::asked(&peers, counts, now)
+            }
+            None => evidence::told_after(&record.spec, &status, &living, acted_at),
+        };
+        Seen { health, evidence }
+    }
+
+    /// The subject's health and the names of what lives of it. A target that should be gone, and is not, is not health.
+    async fn subject(&self, status: &RemediationStatus) -> Result<(Health, LivingSubject), String> {
+        let Some(subject) = &status.subject else { return Err("the record names no subject".to_owned()) };
+        let resolver = Resolver::new(self.client.clone());
+        let look = async {
+            let workload = resolver.workload(&subject.kind, &subject.namespace, &subject.name).await?;
+            let pods = resolver.pods(&workload).await?;
+            Ok::<_, Unresolved>((workload, pods))
+        };
+        let (workload, pods) = match timeout(LOOK_TIMEOUT, look).await {
+            Err(_) => return Err("the API did not answer in time".to_owned()),
+            Ok(Err(why)) => return Err(why.to_string()),
+            Ok(Ok(found)) => found,
+        };
+        if workload.object.uid != subject.uid {
+            return Err(format!("another object has the name of {subject}"));
+        }
+        let ended = status.journal.last().map(|entry| &entry.target).filter(|target| target.kind == "Pod");
+        let health = match ended {
+            Some(target) if pods.ready.contains(&target.uid) => Health::Unhealthy(format!("{target} is still there")),
+            _ => workload.state.health(),
+        };
+        let living =
+            LivingSubject { namespace: subject.namespace.clone(), name: subject.name.clone(), pods: pods.names };
+        Ok((health, living))
+    }
+
+    /// Asks every Alertmanager of the record's source for the alerts of the policy; `None` where there is none to ask.
+    async fn ask(&self, spec: &RemediationSpec) -> Option<Vec<PeerAnswer>> {
+        let peers = self.alertmanagers.get(&spec.source).filter(|peers| !peers.is_empty())?;
+        let mut matchers = spec.matchers.clone();
+        matchers.extend(spec.alert.labels.alertname().map(|name| Matcher::equal("alertname", name)));
+        Some(join_all(peers.iter().map(|peer| ask(peer, &matchers))).await)
+    }
+}
+
+async fn ask(peer: &Alertmanager, matchers: &[Matcher]) -> PeerAnswer {
+    let alerts: Result<Vec<PeerAlert>, String> = peer.alerts(matchers).await.map_err(|error| error.to_string());
+    let started_at: Option<Timestamp> = match &alerts {
+        // Only for what it does not know does it matter how long it has been up.
+        Ok(_) => peer.started_at().await.ok(),
+        Err(_) => None,
+    };
+    PeerAnswer { url: peer.url().to_owned(), alerts, started_at, resend_interval: peer.resend_interval() }
+}
+
+/// When the last action was done.
+pub(super) fn acted_at(record: &Remediation) -> Timestamp {
+    let entry = record.status.as_ref().and_then(|status| status.journal.last());
+    entry.map_or(record.spec.alert.received_at, |entry| entry.ended_at.unwrap_or(entry.started_at))
+}

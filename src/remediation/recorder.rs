@@ -1,0 +1,274 @@
+//! Makes what triage decides durable: creates records, and writes what an alert's notices say into those there are.
+//!
+//! Runs on every replica. It answers only for what the API server has confirmed.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use super::RecordCache;
+use crate::{
+    alert::{Alert, AlertState, Notification},
+    api::{AlertPhase, AlertStatus, GROUP, ObjectKey, Remediation, VERSION},
+    clock::Clock,
+    policy::PolicyStore,
+    server::{
+        health::{CACHES, RUNNING, Readiness},
+        intake::{AlertOutcome, Intake, NotReady, Outcome, Report},
+        sources::Source,
+    },
+    triage::{Decision, Match, Rules, SourceScope, triage},
+};
+
+/// So many requests to the API are under way for one notification at a time.
+const PARALLEL: usize = 16;
+
+/// Writes `status.alert`, and nothing else.
+const FIELD_MANAGER: &str = "paramedic-intake";
+
+/// Takes in notifications.
+pub struct Recorder {
+    client: Client,
+    policies: Arc<PolicyStore>,
+    records: Arc<RecordCache>,
+    readiness: Readiness,
+    clock: Clock,
+    own_namespace: String,
+    open_per_policy: usize,
+}
+
+/// What one match asks for.
+enum Step {
+    Nothing(Written),
+    Create(Box<Remediation>),
+    Alert(ObjectKey, Outcome, AlertStatus),
+}
+
+/// What one match came to.
+struct Written {
+    outcome: Outcome,
+    detail: Option<String>,
+    key: Option<ObjectKey>,
+}
+
+impl Recorder {
+    /// With a client that does not retry by itself: the sender does.
+    pub fn new(
+        client: Client,
+        policies: Arc<PolicyStore>,
+        records: Arc<RecordCache>,
+        readiness: Readiness,
+        clock: Clock,
+        own_namespace: String,
+        open_per_policy: usize,
+    ) -> Self {
+        Self { client, policies, records, readiness, clock, own_namespace, open_per_policy }
+    }
+
+    /// What is to be written for an alert; mostly nothing.
+    fn decide(&self, source: &Source, alert: &Alert, now: Timestamp) -> Vec<Step> {
+        let Some(ends_at) = alert.ends_at.filter(|_| alert.state == AlertState::Resolved) else {
+            return self.firing(source, alert, now);
+        };
+        let over = AlertStatus { state: AlertPhase::Resolved, last_seen: alert.starts_at, ends_at: Some(ends_at) };
+        let open = self.records.index().resolved_by(alert.fingerprint, ends_at).into_iter();
+        open.map(|open| Step::Alert(open.key, Outcome::Resolved, over.clone())).collect()
+    }
+
+    fn firing(&self, source: &Source, alert: &Alert, now: Timestamp) -> Vec<Step> {
+        let policies = self.policies.current();
+        let scope = SourceScope { name: &source.name, namespaces: &source.namespaces };
+        let rules = Rules { own_namespace: &self.own_namespace, open_per_policy: self.open_per_policy };
+        let nothing = |outcome, detail| Step::Nothing(Written { outcome, detail, key: None });
+        let Decision::Matches(matches) = triage(alert, scope, &policies, self.records.index(), rules, now) else {
+            return vec![nothing(Outcome::OwnAlert, None)];
+        };
+        let steps = matches.into_iter().map(|matched| match matched {
+            Match::Create(record) => Step::Create(record),
+            Match::Known { key, refresh: false } => {
+                Step::Nothing(Written { outcome: Outcome::Known, detail: None, key: Some(key) })
+            }
+            Match::Known { key, refresh: true } => {
+                let seen = AlertStatus { state: AlertPhase::Firing, last_seen: now, ends_at: None };
+                Step::Alert(key, Outcome::Known, seen)
+            }
+            Match::OverCap(policy) => {
+                warn!(%policy, alert = alert.labels.alertname(), "the policy has as many open records as it may");
+                let detail = format!("policy {policy} has {} open records, as many as it may", self.open_per_policy);
+                nothing(Outcome::OverCap, Some(detail))
+            }
+            Match::NotPermitted(policy) => {
+                let detail = format!("source {} may not touch any namespace of policy {policy}", source.name);
+                nothing(Outcome::Refused, Some(detail))
+            }
+        });
+        steps.collect()
+    }
+
+    async fn write(&self, step: Step, deadline: Instant) -> Written {
+        match step {
+            Step::Nothing(written) => written,
+            Step::Create(record) => self.create(*record, deadline).await,
+            Step::Alert(key, outcome, alert) => self.write_alert(key, outcome, alert, deadline).await,
+        }
+    }
+
+    async fn create(&self, record: Remediation, deadline: Instant) -> Written {
+        let key = ObjectKey::of(&record);
+        let api: Api<Remediation> = Api::namespaced(self.client.clone(), &key.namespace);
+        match timeout_at(deadline, api.create(&PostParams::default(), &record)).await {
+            Ok(Ok(created)) => {
+                info!(remediation = %key, policy = %record.spec.policy, alert = record.spec.alert.labels.alertname(),
+                    "recorded");
+                self.records.put(created);
+                Written { outcome: Outcome::Created, detail: None, key: Some(key) }
+            }
+            // Another replica was first, or an earlier answer was lost.
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 && status.reason == "AlreadyExists" => {
+                Written { outcome: Outcome::Known, detail: None, key: Some(key) }
+            }
+            Ok(Err(error)) if is_final(&error) => {
+                warn!(remediation = %key, %error, "the API refuses the record for good");
+                Written { outcome: Outcome::Refused, detail: Some(error.to_string()), key: Some(key) }
+            }
+            Ok(Err(error)) => not_durable(key, &error.to_string()),
+            Err(_) => not_durable(key, "the API did not answer in time"),
+        }
+    }
+
+    /// Writes what the alert's sender says now. `lastSeen` and `endsAt` only grow; the record's resourceVersion goes
+    /// along, so that what a newer notice said is not written over.
+    async fn write_alert(&self, key: ObjectKey, outcome: Outcome, alert: AlertStatus, deadline: Instant) -> Written {
+        let api: Api<Remediation> = Api::namespaced(self.client.clone(), &key.namespace);
+        let mut version = self.records.index().resource_version(&key);
+        let mut alert = alert;
+        for _ in 0..5 {
+            let patch = Patch::Apply(json!({
+                "apiVersion": format!("{GROUP}/{VERSION}"),
+                "kind": "Remediation",
+                "metadata": { "name": key.name, "namespace": key.namespace, "resourceVersion": version },
+                "status": { "alert": alert },
+            }));
+            let params = PatchParams::apply(FIELD_MANAGER).force();
+            let error = match timeout_at(deadline, api.patch_status(&key.name, &params, &patch)).await {
+                Err(_) => return not_durable(key, "the API did not answer in time"),
+                Ok(Ok(written)) => {
+                    self.records.put(written);
+                    return Written { outcome, detail: None, key: Some(key) };
+                }
+                Ok(Err(error)) => error,
+            };
+            let conflict = matches!(&error, kube::Error::Api(status) if status.code == 409);
+            if !conflict {
+                return match error {
+                    // It is gone: there is nothing left to write to.
+                    kube::Error::Api(status) if status.code == 404 => Written { outcome, detail: None, key: Some(key) },
+                    error if is_final(&error) => {
+                        Written { outcome: Outcome::Refused, detail: Some(error.to_string()), key: Some(key) }
+                    }
+                    error => not_durable(key, &error.to_string()),
+                };
+            }
+            match timeout_at(deadline, api.get_opt(&key.name)).await {
+                Err(_) => return not_durable(key, "the API did not answer in time"),
+                Ok(Err(error)) => return not_durable(key, &error.to_string()),
+                Ok(Ok(None)) => return Written { outcome, detail: None, key: Some(key) },
+                Ok(Ok(Some(current))) => {
+                    version.clone_from(&current.metadata.resource_version);
+                    let known = current.status.as_ref().and_then(|status| status.alert.clone());
+                    let ended = current.status.as_ref().is_some_and(|status| status.phase.is_terminal());
+                    self.records.put(current);
+                    if ended {
+                        return Written { outcome, detail: None, key: Some(key) };
+                    }
+                    if let Some(known) = known {
+                        let Some(newer) = merged(&known, &alert) else {
+                            return Written { outcome, detail: None, key: Some(key) };
+                        };
+                        alert = newer;
+                    }
+                }
+            }
+        }
+        not_durable(key, "the record changed too often to be written")
+    }
+}
+
+/// What is written where both are known; `None` where the known one says it all.
+fn merged(known: &AlertStatus, new: &AlertStatus) -> Option<AlertStatus> {
+    let newest = |a: Option<Timestamp>, b: Option<Timestamp>| a.max(b);
+    let merged = AlertStatus {
+        state: match (known.state, new.state) {
+            (_, AlertPhase::Resolved) => AlertPhase::Resolved,
+            // A firing notice ends a resolved state only where it was seen after the end.
+            (AlertPhase::Resolved, AlertPhase::Firing) if known.ends_at.is_some_and(|end| end >= new.last_seen) => {
+                AlertPhase::Resolved
+            }
+            (_, AlertPhase::Firing) => AlertPhase::Firing,
+        },
+        last_seen: known.last_seen.max(new.last_seen),
+        ends_at: newest(known.ends_at, new.ends_at),
+    };
+    (merged != *known).then_some(merged)
+}
+
+/// Whether an answer will be the same at the next try: the record is invalid, its namespace is being deleted, a quota is
+/// full, admission refuses it.
+fn is_final(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 403 | 404 | 405 | 413 | 415 | 422))
+}
+
+fn not_durable(key: ObjectKey, why: &str) -> Written {
+    warn!(remediation = %key, why, "not durable yet; the sender is told to come again");
+    Written { outcome: Outcome::NotDurable, detail: Some(why.to_owned()), key: Some(key) }
+}
+
+impl Intake for Recorder {
+    fn ready(&self) -> Result<(), NotReady> {
+        self.readiness.check(RUNNING).map_err(|_| NotReady::ShuttingDown)?;
+        self.readiness.check(CACHES).map_err(|_| NotReady::CachesNotSynced)
+    }
+
+    async fn accept(&self, source: &Source, notification: Notification, deadline: Instant) -> Report {
+        let now = self.clock.now();
+        let mut outcomes = Vec::with_capacity(notification.alerts.len());
+        let mut steps = Vec::new();
+        for (index, alert) in notification.alerts.iter().enumerate() {
+            let (fingerprint, outcome, detail) = match alert {
+                Err(error) => (None, Outcome::Invalid, Some(error.to_string())),
+                Ok(alert) => {
+                    steps.extend(self.decide(source, alert, now).into_iter().map(|step| (index, step)));
+                    let nothing = if alert.state == AlertState::Firing { Outcome::NoMatch } else { Outcome::Resolved };
+                    (Some(alert.fingerprint), nothing, None)
+                }
+            };
+            outcomes.push(AlertOutcome { index, fingerprint, outcome, detail, remediations: Vec::new() });
+        }
+        let mut written = stream::iter(steps)
+            .map(|(index, step)| async move { (index, self.write(step, deadline).await) })
+            .buffered(PARALLEL);
+        while let Some((index, written)) = written.next().await {
+            if let Some(outcome) = outcomes.get_mut(index) {
+                add(outcome, written);
+            }
+        }
+        Report { outcomes }
+    }
+}
+
+/// Of several matches the one speaks that asks most of the sender; every record is named.
+fn add(alert: &mut AlertOutcome, written: Written) {
+    if alert.remediations.is_empty() && alert.detail.is_none() || written.outcome > alert.outcome {
+        alert.outcome = written.outcome;
+        alert.detail = written.detail;
+    }
+    alert.remediations.extend(written.key.map(|key| key.to_string()));
+}

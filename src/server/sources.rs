@@ -1,0 +1,411 @@
+//! Who sends: a credential identifies a source, and the source bounds what its alerts may lead to.
+//!
+//! Takes an `Authorization` header; gives the [`Source`]. Only digests of secrets are kept, and every one of them is
+//! compared in constant time, so that neither the content nor the length of a secret shows in how long an answer takes.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{SourceConfig, UNAUTHENTICATED},
+    policy::ALL_NAMESPACES,
+    telemetry::Metrics,
+    triage::SourceScope,
+};
+
+/// How often the files are read again. Mounts of Secrets swap symbolic links, which watches of a file miss.
+const RELOAD_EVERY: Duration = Duration::from_secs(2);
+
+/// A secret shorter than this can be guessed; it is taken, with a warning.
+const SHORT_SECRET: usize = 16;
+
+/// What a credential stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// The namespaces that its alerts may lead to.
+    pub namespaces: Vec<String>,
+    /// The receivers that it may post as; `None` is all.
+    pub receivers: Option<Vec<String>>,
+}
+
+impl Source {
+    /// Whether it may post as this receiver.
+    pub fn allows_receiver(&self, receiver: &str) -> bool {
+        self.receivers.as_ref().is_none_or(|allowed| allowed.iter().any(|name| name == receiver))
+    }
+
+    /// What triage needs of it.
+    pub fn scope(&self) -> SourceScope<'_> {
+        SourceScope { name: &self.name, namespaces: &self.namespaces }
+    }
+}
+
+/// Why a source's credential cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The file cannot be read.
+    #[error("source `{name}`: {} cannot be read: {why}; is the Secret mounted there?", file.display())]
+    Unreadable {
+        /// The source.
+        name: String,
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        why: std::io::Error,
+    },
+    /// The file holds nothing.
+    #[error("source `{name}`: {} is empty; put its secret there", file.display())]
+    Empty {
+        /// The source.
+        name: String,
+        /// The file.
+        file: PathBuf,
+    },
+    /// Nobody could tell two sources apart.
+    #[error(
+        "source `{name}` has the same secret as `{other}`; give each its own, or alerts would be taken for the other's"
+    )]
+    SameSecret {
+        /// The source.
+        name: String,
+        /// The other.
+        other: String,
+    },
+    /// Neither a token nor a password is configured; the configuration refuses that before.
+    #[error("source `{name}` has no credential; set tokenFile or basicAuth")]
+    NoCredential {
+        /// The source.
+        name: String,
+    },
+}
+
+type SecretDigest = [u8; 32];
+
+/// Where a source's secret comes from.
+#[derive(Clone, Debug)]
+enum Secret {
+    Tokens(PathBuf),
+    Password { username: String, file: PathBuf },
+}
+
+#[derive(Debug)]
+struct Entry {
+    source: Arc<Source>,
+    secret: Secret,
+}
+
+/// The sources, and the credentials that hold now.
+#[derive(Debug)]
+pub struct Sources {
+    entries: Vec<Entry>,
+    /// Per entry, the digests of its secrets.
+    accepted: ArcSwap<Vec<Vec<SecretDigest>>>,
+    /// The source of everything, while none is configured.
+    open: Option<Arc<Source>>,
+}
+
+impl Sources {
+    /// Reads every credential. One that cannot be read, or that two sources share, is an error.
+    pub fn load(configured: &[SourceConfig]) -> Result<Self, SourceError> {
+        let entries = configured.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let accepted = entries.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        if let Some((at, other)) = clash(&accepted) {
+            return Err(same_secret(&entries, at, other));
+        }
+        let open = configured.is_empty().then(|| {
+            Arc::new(Source {
+                name: UNAUTHENTICATED.to_owned(),
+                namespaces: vec![ALL_NAMESPACES.to_owned()],
+                receivers: None,
+            })
+        });
+        Ok(Self { entries, accepted: ArcSwap::from_pointee(accepted), open })
+    }
+
+    /// The source that an `Authorization` header's value stands for. Without configured sources, everybody is
+    /// [`UNAUTHENTICATED`].
+    pub fn authenticate(&self, authorization: Option<&str>) -> Option<Arc<Source>> {
+        if let Some(open) = &self.open {
+            return Some(Arc::clone(open));
+        }
+        let presented = presented(authorization?)?;
+        let accepted = self.accepted.load();
+        // No early end: the time must not tell which entry was compared last.
+        let mut found = u64::MAX;
+        for (index, digests) in accepted.iter().enumerate() {
+            for digest in digests {
+                let equal: Choice = digest.ct_eq(&presented);
+                found.conditional_assign(&u64::try_from(index).unwrap_or(u64::MAX), equal);
+            }
+        }
+        let entry = usize::try_from(found).ok().and_then(|index| self.entries.get(index))?;
+        Some(Arc::clone(&entry.source))
+    }
+
+    /// The source of this name: what an Alertmanager that is asked stands for.
+    pub fn by_name(&self, name: &str) -> Option<Arc<Source>> {
+        let configured = self.entries.iter().map(|entry| &entry.source);
+        configured.chain(&self.open).find(|source| source.name == name).cloned()
+    }
+
+    /// Reads every file again. A source whose file cannot be read, or whose new secret is another's, keeps its last good
+    /// one, and is named in the answer.
+    pub fn reload(&self) -> Vec<(Arc<Source>, SourceError)> {
+        let before = self.accepted.load_full();
+        let mut problems = Vec::new();
+        let mut now: Vec<Vec<SecretDigest>> = Vec::with_capacity(self.entries.len());
+        for (entry, old) in self.entries.iter().zip(before.iter()) {
+            now.push(read(entry).unwrap_or_else(|problem| {
+                problems.push((Arc::clone(&entry.source), problem));
+                old.clone()
+            }));
+        }
+        // The old ones are all different: each round puts one more of them back, so this ends.
+        while let Some((at, other)) = clash(&now) {
+            let changed = if now[at] == before[at] { other } else { at };
+            let unchanged = if changed == at { other } else { at };
+            let problem = same_secret(&self.entries, changed, unchanged);
+            problems.push((Arc::clone(&self.entries[changed].source), problem));
+            now[changed].clone_from(&before[changed]);
+        }
+        if now != *before {
+            self.accepted.store(Arc::new(now));
+        }
+        problems
+    }
+
+    /// Keeps reading the files until `stop`. What fails is counted each time, and logged when it is new.
+    pub async fn watch(self: Arc<Self>, metrics: Arc<Metrics>, stop: CancellationToken) {
+        let mut said = Vec::new();
+        while stop.run_until_cancelled(tokio::time::sleep(RELOAD_EVERY)).await.is_some() {
+            let sources = Arc::clone(&self);
+            let Ok(problems) = tokio::task::spawn_blocking(move || sources.reload()).await else { continue };
+            let mut now = Vec::with_capacity(problems.len());
+            for (source, problem) in problems {
+                metrics.credentials_reload_failure(&source.name);
+                let problem = problem.to_string();
+                if !said.contains(&problem) {
+                    tracing::error!(source = source.name, "{problem}; the last good credential holds");
+                }
+                now.push(problem);
+            }
+            if now.is_empty() && !said.is_empty() {
+                tracing::info!("every credential can be read again");
+            }
+            said = now;
+        }
+    }
+}
+
+fn entry(config: &SourceConfig) -> Result<Entry, SourceError> {
+    let secret = match (&config.token_file, &config.basic_auth) {
+        (Some(file), None) => Secret::Tokens(file.clone()),
+        (None, Some(basic)) => Secret::Password { username: basic.username.clone(), file: basic.password_file.clone() },
+        _ => return Err(SourceError::NoCredential { name: config.name.clone() }),
+    };
+    let source = Source {
+        name: config.name.clone(),
+        namespaces: config.namespaces.clone(),
+        receivers: config.receivers.clone(),
+    };
+    Ok(Entry { source: Arc::new(source), secret })
+}
+
+fn read(entry: &Entry) -> Result<Vec<SecretDigest>, SourceError> {
+    let name = || entry.source.name.clone();
+    let content = |file: &Path| {
+        std::fs::read_to_string(file).map_err(|why| SourceError::Unreadable {
+            name: name(),
+            file: file.to_owned(),
+            why,
+        })
+    };
+    let (file, digests) = match &entry.secret {
+        Secret::Tokens(file) => {
+            let content = content(file)?;
+            (file, content.lines().map(str::trim).filter(|token| !token.is_empty()).map(token_digest).collect())
+        }
+        Secret::Password { username, file } => {
+            let content = content(file)?;
+            let password = content.trim_end_matches(['\r', '\n']);
+            let digest = (!password.is_empty()).then(|| password_digest(username, password));
+            (file, digest.into_iter().collect::<Vec<_>>())
+        }
+    };
+    if digests.is_empty() { Err(SourceError::Empty { name: name(), file: file.clone() }) } else { Ok(digests) }
+}
+
+/// Warns of secrets that are easy to guess. Once, at the start.
+pub fn warn_of_short_secrets(configured: &[SourceConfig]) {
+    for source in configured {
+        let password = source.basic_auth.as_ref().map(|basic| &basic.password_file);
+        let Some(file) = source.token_file.as_ref().or(password) else { continue };
+        let Ok(content) = std::fs::read_to_string(file) else { continue };
+        if content.lines().map(str::trim).any(|secret| !secret.is_empty() && secret.len() < SHORT_SECRET) {
+            tracing::warn!(
+                source = source.name,
+                "its secret is shorter than {SHORT_SECRET} characters and can be guessed; take `openssl rand -hex 32`"
+            );
+        }
+    }
+}
+
+/// Two entries that share a digest.
+fn clash(accepted: &[Vec<SecretDigest>]) -> Option<(usize, usize)> {
+    (0..accepted.len()).find_map(|at| {
+        let other = (0..at).find(|other| accepted[*other].iter().any(|digest| accepted[at].contains(digest)))?;
+        Some((at, other))
+    })
+}
+
+fn same_secret(entries: &[Entry], at: usize, other: usize) -> SourceError {
+    SourceError::SameSecret { name: entries[at].source.name.clone(), other: entries[other].source.name.clone() }
+}
+
+fn token_digest(token: &str) -> SecretDigest {
+    Sha256::new().chain_update(b"bearer\0").chain_update(token).finalize().into()
+}
+
+fn password_digest(username: &str, password: &str) -> SecretDigest {
+    // A user name has no colon (RFC 7617), so what comes before the first one can only be it.
+    Sha256::new()
+        .chain_update(b"basic\0")
+        .chain_update(username)
+        .chain_update(b":")
+        .chain_update(password)
+        .finalize()
+        .into()
+}
+
+/// The digest of what a header presents.
+fn presented(authorization: &str) -> Option<SecretDigest> {
+    let (scheme, rest) = authorization.trim().split_once(' ')?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Some(token_digest(rest))
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = String::from_utf8(BASE64_STANDARD.decode(rest).ok()?).ok()?;
+        let (username, password) = decoded.split_once(':')?;
+        Some(password_digest(username, password))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BasicAuth;
+
+    struct Files(PathBuf);
+
+    impl Files {
+        fn new(story: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("paramedic-{story}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn write(&self, name: &str, content: &str) -> PathBuf {
+            let path = self.0.join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        }
+    }
+
+    impl Drop for Files {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn token(name: &str, file: PathBuf) -> SourceConfig {
+        SourceConfig {
+            name: name.to_owned(),
+            token_file: Some(file),
+            basic_auth: None,
+            namespaces: vec!["*".to_owned()],
+            receivers: None,
+        }
+    }
+
+    fn name(sources: &Sources, header: &str) -> Option<String> {
+        sources.authenticate(Some(header)).map(|source| source.name.clone())
+    }
+
+    #[test]
+    fn a_credential_names_its_source() {
+        let files = Files::new("names");
+        let basic = BasicAuth { username: "am".to_owned(), password_file: files.write("p", "pass:word\n") };
+        let sources = Sources::load(&[
+            token("one", files.write("a", "alpha\n")),
+            token("two", files.write("b", "beta\r\n\ngamma")),
+            SourceConfig { token_file: None, basic_auth: Some(basic), ..token("three", PathBuf::new()) },
+        ])
+        .unwrap();
+        assert_eq!(name(&sources, "Bearer alpha").as_deref(), Some("one"));
+        assert_eq!(name(&sources, "bearer  beta").as_deref(), Some("two"));
+        assert_eq!(name(&sources, "Bearer gamma").as_deref(), Some("two"), "a file may hold several tokens");
+        let header = format!("Basic {}", BASE64_STANDARD.encode("am:pass:word"));
+        assert_eq!(name(&sources, &header).as_deref(), Some("three"));
+        for wrong in ["Bearer ", "Bearer alph", "Bearer alphaa", "Basic alpha", "alpha", "Token alpha", "Basic !", ""] {
+            assert_eq!(name(&sources, wrong), None, "{wrong}");
+        }
+        assert_eq!(sources.authenticate(None), None);
+    }
+
+    #[test]
+    fn without_sources_everybody_is_unauthenticated() {
+        let sources = Sources::load(&[]).unwrap();
+        assert_eq!(sources.authenticate(None).unwrap().name, UNAUTHENTICATED);
+        assert!(sources.by_name(UNAUTHENTICATED).is_some());
+    }
+
+    #[test]
+    fn a_start_without_a_secret_is_refused_with_source_and_file() {
+        let files = Files::new("missing");
+        let missing = Sources::load(&[token("prod", files.0.join("nothing"))]).unwrap_err().to_string();
+        assert!(missing.contains("`prod`") && missing.contains("/nothing"), "{missing}");
+        let empty = Sources::load(&[token("prod", files.write("e", " \n\n"))]).unwrap_err().to_string();
+        assert!(empty.contains("is empty"), "{empty}");
+        let same = [token("a", files.write("a", "alpha")), token("b", files.write("b", "alpha\n"))];
+        assert!(Sources::load(&same).unwrap_err().to_string().contains("same secret as `a`"));
+    }
+
+    #[test]
+    fn a_reload_takes_the_new_and_keeps_the_last_good() {
+        let files = Files::new("reload");
+        let (a, b) = (files.write("a", "alpha"), files.write("b", "beta"));
+        let sources = Sources::load(&[token("a", a.clone()), token("b", b.clone())]).unwrap();
+
+        files.write("a", "aleph\n");
+        assert!(sources.reload().is_empty());
+        assert_eq!(name(&sources, "Bearer alpha"), None);
+        assert_eq!(name(&sources, "Bearer aleph").as_deref(), Some("a"));
+
+        std::fs::remove_file(&a).unwrap();
+        assert_eq!(sources.reload().len(), 1);
+        assert_eq!(name(&sources, "Bearer aleph").as_deref(), Some("a"), "the last good one holds");
+
+        files.write("a", "beta");
+        let problems = sources.reload();
+        assert!(problems[0].1.to_string().contains("source `a` has the same secret as `b`"), "{problems:?}");
+        assert_eq!(name(&sources, "Bearer beta").as_deref(), Some("b"));
+
+        files.write("b", "aleph");
+        assert!(sources.reload().is_empty(), "two sources may swap their secrets");
+        assert_eq!(name(&sources, "Bearer beta").as_deref(), Some("a"));
+        assert_eq!(name(&sources, "Bearer aleph").as_deref(), Some("b"));
+    }
+}

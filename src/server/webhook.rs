@@ -1,0 +1,273 @@
+//! `POST /webhook`: authenticate, read, parse, hand over, answer.
+//!
+//! What a sender is told follows from what it does with the answer: Alertmanager tries again after a 5xx or no answer at
+//! all, and takes every 4xx, 429 and 408 included, for final. So all that may go well later is 503 with `Retry-After`.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use serde_json::json;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    health::{RUNNING, Readiness},
+    intake::{Answer, Intake, NotReady, Report, status},
+    sources::{Source, Sources},
+    throttle::Throttle,
+};
+use crate::{
+    alert::{BodyError, Notification},
+    config::Config,
+    telemetry::Metrics,
+};
+
+/// What `Retry-After` says, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+/// A body this long is parsed on a thread of its own, where it holds up nobody.
+const LONG_BODY: usize = 256 << 10;
+/// What the smallest body counts in the memory that bodies may take, in bytes.
+const UNIT: usize = 16 << 10;
+/// So many bodies of the largest size may be held at the same time.
+const LARGEST_AT_ONCE: usize = 4;
+/// How long after the deadline an intake that does not keep it is cut off.
+const GRACE: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// What the route works with.
+pub struct Webhook<I> {
+    intake: I,
+    sources: Arc<Sources>,
+    throttle: Arc<Throttle>,
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+    body_limit: usize,
+    deadline: std::time::Duration,
+    /// In units of [`UNIT`]: the memory that bodies may take together.
+    memory: Semaphore,
+}
+
+/// Why a webhook is not taken. One variant a cause; the status is told in one place.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("no valid credential; send a bearer token or basic auth of one of the configured sources")]
+    Unauthenticated { throttled: bool },
+    #[error("source `{source_name}` may not post as receiver `{receiver}`")]
+    Receiver { source_name: String, receiver: String },
+    #[error("{0}")]
+    NotReady(NotReady),
+    #[error("the body is longer than {limit} bytes; set max_alerts, or raise bodyLimit")]
+    TooLarge { limit: usize },
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    #[error("too many large bodies at the same time")]
+    Overloaded,
+    #[error("not durable in time")]
+    Late,
+    #[error("{0}")]
+    Body(#[from] BodyError),
+    #[error("the body could not be read: {0}")]
+    Unreadable(String),
+    #[error("an internal error; the log says more")]
+    Internal,
+}
+
+impl Refusal {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
+            Self::Receiver { .. } => StatusCode::FORBIDDEN,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(_) | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
+            // Not 408: that would be final, and whether a slow sender is slow for ever is not known.
+            Self::NotReady(_) | Self::TooSlow | Self::Overloaded | Self::Late => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status(), Json(json!({ "error": self.to_string() }))).into_response();
+        let headers = response.headers_mut();
+        match self {
+            Self::Unauthenticated { throttled } => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"paramedic\""));
+                if throttled {
+                    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+            }
+            // The rest of the body is not wanted.
+            Self::TooSlow | Self::TooLarge { .. } => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// The route. `intake` is what makes alerts durable.
+pub fn router<I: Intake>(
+    intake: I,
+    config: &Config,
+    sources: Arc<Sources>,
+    throttle: Arc<Throttle>,
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+) -> Router {
+    let body_limit = config.body_limit.bytes();
+    let units = (body_limit.div_ceil(UNIT) * LARGEST_AT_ONCE).min(Semaphore::MAX_PERMITS);
+    let webhook = Webhook {
+        intake,
+        sources,
+        throttle,
+        readiness,
+        metrics,
+        body_limit,
+        deadline: config.request_deadline.get(),
+        memory: Semaphore::new(units),
+    };
+    Router::new()
+        .route("/webhook", post(handle::<I>))
+        .layer(DefaultBodyLimit::max(body_limit))
+        .with_state(Arc::new(webhook))
+}
+
+async fn handle<I: Intake>(State(webhook): State<Arc<Webhook<I>>>, request: Request) -> Response {
+    let began = Instant::now();
+    let mut response = match webhook.take(request, began + webhook.deadline).await {
+        Ok(report) => (status(&report), Json(Answer::from(report))).into_response(),
+        Err(refusal) => refusal.into_response(),
+    };
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    }
+    webhook.metrics.webhook(response.status().as_u16(), began.elapsed());
+    response
+}
+
+impl<I: Intake> Webhook<I> {
+    /// The stages, in order.
+    async fn take(&self, request: Request, deadline: Instant) -> Result<Report, Refusal> {
+        // A request's body is not Sync, so no borrow of the request may live through an await.
+        let (client, headers) = (client(&request), request.headers().clone());
+        let source = self.authenticate(&headers, client).await?;
+        self.ready()?;
+        let _memory = self.reserve(body_length(&headers), deadline).await?;
+        let body = self.read(request, deadline).await?;
+        let notification = parse(body).await?;
+        permit(&source, &notification)?;
+        self.hand_over(&source, notification, deadline).await
+    }
+
+    async fn authenticate(&self, headers: &HeaderMap, client: IpAddr) -> Result<Arc<Source>, Refusal> {
+        let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        if let Some(source) = self.sources.authenticate(authorization) {
+            return Ok(source);
+        }
+        self.metrics.auth_failure();
+        let throttled = self.throttle.failed(client);
+        if throttled {
+            self.throttle.hold().await;
+        } else {
+            let presented = if authorization.is_some() { "a wrong credential" } else { "no credential" };
+            tracing::warn!(%client, "a webhook with {presented} was refused");
+        }
+        Err(Refusal::Unauthenticated { throttled })
+    }
+
+    fn ready(&self) -> Result<(), Refusal> {
+        let running = self.readiness.check(RUNNING).map_err(|_| NotReady::ShuttingDown);
+        running.and_then(|()| self.intake.ready()).map_err(Refusal::NotReady)
+    }
+
+    /// Takes the body's share of the memory that bodies may take together; waits for it where others have it.
+    async fn reserve(&self, said: Option<usize>, deadline: Instant) -> Result<SemaphorePermit<'_>, Refusal> {
+        let length = said.unwrap_or(self.body_limit);
+        if length > self.body_limit {
+            return Err(Refusal::TooLarge { limit: self.body_limit });
+        }
+        let units = u32::try_from(length.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
+        match timeout_at(deadline, self.memory.acquire_many(units)).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Refusal::Overloaded),
+        }
+    }
+
+    async fn read(&self, request: Request, deadline: Instant) -> Result<Bytes, Refusal> {
+        match timeout_at(deadline, Bytes::from_request(request, &())).await {
+            Err(_) => Err(Refusal::TooSlow),
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Err(Refusal::TooLarge { limit: self.body_limit })
+            }
+            Ok(Err(rejection)) => Err(Refusal::Unreadable(rejection.body_text())),
+        }
+    }
+
+    async fn hand_over(
+        &self,
+        source: &Source,
+        notification: Notification,
+        deadline: Instant,
+    ) -> Result<Report, Refusal> {
+        if notification.truncated > 0 {
+            tracing::warn!(
+                source = source.name,
+                receiver = notification.receiver,
+                "Alertmanager left out {} alerts because of max_alerts; remove it from the receiver",
+                notification.truncated
+            );
+            self.metrics.alerts_truncated(&source.name, notification.truncated);
+        }
+        let accepted = self.intake.accept(source, notification, deadline);
+        let report = timeout_at(deadline + GRACE, accepted).await.map_err(|_| Refusal::Late)?;
+        for (outcome, count) in report.counts() {
+            self.metrics.alerts_received(&source.name, outcome, count);
+        }
+        Ok(report)
+    }
+}
+
+/// The peer of the connection. Headers such as `X-Forwarded-For` are not asked: anybody can write them.
+fn client(request: &Request) -> IpAddr {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip())
+}
+
+/// The length that the sender says; a chunked body has none.
+fn body_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn parse(body: Bytes) -> Result<Notification, Refusal> {
+    if body.len() < LONG_BODY {
+        return Ok(Notification::parse(&body)?);
+    }
+    let parsed = tokio::task::spawn_blocking(move || Notification::parse(&body)).await;
+    Ok(parsed.map_err(|_| Refusal::Internal)??)
+}
+
+fn permit(source: &Source, notification: &Notification) -> Result<(), Refusal> {
+    if source.allows_receiver(&notification.receiver) {
+        return Ok(());
+    }
+    tracing::warn!(
+        source = source.name,
+        receiver = notification.receiver,
+        "a webhook of a receiver that it may not use"
+    );
+    Err(Refusal::Receiver { source_name: source.name.clone(), receiver: notification.receiver.clone() })
+}

@@ -1,0 +1,470 @@
+//! The metrics. Every label's values come from a closed list, the configuration, or a list with a cap; never from an
+//! alert.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
+    metrics::{
+        counter::Counter,
+        family::{Family, MetricConstructor},
+        gauge::Gauge,
+        histogram::Histogram,
+        info::Info,
+    },
+    registry::{Registry, Unit},
+};
+
+use super::memory::ResidentMemory;
+use crate::{
+    api::{ActionOutcome, Phase, Reason},
+    policy::Origin,
+    server::intake::Outcome,
+};
+
+/// As many policies get a label of their own; the others share [`OTHER_POLICIES`].
+pub const MAX_POLICY_LABELS: usize = 200;
+
+/// The label of the policies beyond [`MAX_POLICY_LABELS`].
+pub const OTHER_POLICIES: &str = "other";
+
+/// Everything that `/metrics` shows. Shared behind an `Arc`; each method records one event.
+pub struct Metrics {
+    registry: Registry,
+    alerts_received: Family<AlertLabels, Counter>,
+    alerts_truncated: Family<SourceLabel, Counter>,
+    webhook_requests: Family<CodeLabel, Counter>,
+    webhook_seconds: Histogram,
+    auth_failures: Counter,
+    throttle_keys: Gauge,
+    policies: Family<PolicyLabels, Gauge>,
+    policy_reload_success: Gauge,
+    policy_reload_failures: Counter,
+    credentials_reload_failures: Family<SourceLabel, Counter>,
+    remediations: Family<PhaseLabel, Gauge>,
+    transitions: Family<TransitionLabels, Counter>,
+    actions: Family<ActionLabels, Counter>,
+    time_to_recovery: Family<PolicyLabel, Histogram, Minutes>,
+    known_policies: Mutex<BTreeSet<String>>,
+    alert_to_action: Histogram,
+    leader: Gauge,
+    api_errors: Family<ApiErrorLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AlertLabels {
+    source: String,
+    outcome: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabel {
+    source: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabel {
+    code: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PolicyLabels {
+    origin: Word,
+    accepted: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PolicyLabel {
+    policy: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabel {
+    phase: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TransitionLabels {
+    phase: Word,
+    reason: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ActionLabels {
+    action: Word,
+    outcome: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ApiErrorLabels {
+    verb: Word,
+    reason: Word,
+}
+
+/// A value from a closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Word(&'static str);
+
+impl EncodeLabelValue for Word {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
+        EncodeLabelValue::encode(&self.0, encoder)
+    }
+}
+
+/// Makes the histograms of what takes seconds to an hour.
+#[derive(Clone, Copy)]
+struct Minutes;
+
+impl MetricConstructor<Histogram> for Minutes {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new([1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0])
+    }
+}
+
+fn milliseconds() -> Histogram {
+    Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
+}
+
+/// Why a call of the Kubernetes API failed, as far as a metric tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiErrorReason {
+    /// 401 or 403
+    Forbidden,
+    /// 404
+    NotFound,
+    /// 409
+    Conflict,
+    /// 422
+    Invalid,
+    /// 429
+    TooManyRequests,
+    /// 5xx
+    Server,
+    /// Any other answer
+    OtherAnswer,
+    /// No answer
+    NoAnswer,
+}
+
+impl ApiErrorReason {
+    /// Of an error of the client.
+    pub fn of(error: &kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => match status.code {
+                401 | 403 => Self::Forbidden,
+                404 => Self::NotFound,
+                409 => Self::Conflict,
+                422 => Self::Invalid,
+                429 => Self::TooManyRequests,
+                500.. => Self::Server,
+                _ => Self::OtherAnswer,
+            },
+            _ => Self::NoAnswer,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forbidden => "Forbidden",
+            Self::NotFound => "NotFound",
+            Self::Conflict => "Conflict",
+            Self::Invalid => "Invalid",
+            Self::TooManyRequests => "TooManyRequests",
+            Self::Server => "Server",
+            Self::OtherAnswer => "OtherAnswer",
+            Self::NoAnswer => "NoAnswer",
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Registers every family.
+    pub fn new() -> Self {
+        let mut this = Self {
+            registry: Registry::default(),
+            alerts_received: Family::default(),
+            alerts_truncated: Family::default(),
+            webhook_requests: Family::default(),
+            webhook_seconds: milliseconds(),
+            auth_failures: Counter::default(),
+            throttle_keys: Gauge::default(),
+            policies: Family::default(),
+            policy_reload_success: Gauge::default(),
+            policy_reload_failures: Counter::default(),
+            credentials_reload_failures: Family::default(),
+            remediations: Family::default(),
+            transitions: Family::default(),
+            actions: Family::default(),
+            time_to_recovery: Family::new_with_constructor(Minutes),
+            known_policies: Mutex::default(),
+            alert_to_action: Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0]),
+            leader: Gauge::default(),
+            api_errors: Family::default(),
+        };
+        this.register();
+        this
+    }
+
+    fn register(&mut self) {
+        let own = self.registry.sub_registry_with_prefix("paramedic");
+        own.register(
+            "alerts_received",
+            "Alerts in webhooks, by the source that sent them and what became of them",
+            self.alerts_received.clone(),
+        );
+        own.register(
+            "alerts_truncated",
+            "Alerts that Alertmanager left out of a webhook because of max_alerts",
+            self.alerts_truncated.clone(),
+        );
+        own.register("webhook_requests", "Webhook requests, by the code of the answer", self.webhook_requests.clone());
+        own.register_with_unit(
+            "webhook",
+            "Time from a webhook's headers to its answer",
+            Unit::Seconds,
+            self.webhook_seconds.clone(),
+        );
+        own.register("auth_failures", "Requests without a valid credential", self.auth_failures.clone());
+        own.register(
+            "throttle_keys",
+            "Clients whose failed authentications are being counted",
+            self.throttle_keys.clone(),
+        );
+        own.register(
+            "policies",
+            "Policies, by where they come from and whether they are in force",
+            self.policies.clone(),
+        );
+        own.register(
+            "policy_reload_success",
+            "Whether the policy files could be read the last time; if not, the set before is in force",
+            self.policy_reload_success.clone(),
+        );
+        own.register("policy_reload_failures", "Failed reloads of policy files", self.policy_reload_failures.clone());
+        own.register(
+            "credentials_reload_failures",
+            "Failed reloads of a source's credential; the last good one holds",
+            self.credentials_reload_failures.clone(),
+        );
+        own.register("remediations", "Remediations on record, by phase", self.remediations.clone());
+        own.register(
+            "remediation_transitions",
+            "Changes of a remediation's phase, by the new phase and why",
+            self.transitions.clone(),
+        );
+        own.register("actions", "Actions, by what came of them", self.actions.clone());
+        own.register_with_unit(
+            "time_to_recovery",
+            "Time from an alert's start to the end of its remediation that succeeded, by policy",
+            Unit::Seconds,
+            self.time_to_recovery.clone(),
+        );
+        own.register_with_unit(
+            "alert_to_action",
+            "Time from the receipt of an alert to the first action on it",
+            Unit::Seconds,
+            self.alert_to_action.clone(),
+        );
+        own.register("leader", "1 on the replica that acts", self.leader.clone());
+        own.register("api_errors", "Failed calls of the Kubernetes API", self.api_errors.clone());
+        let build = vec![("version", crate::VERSION), ("commit", crate::COMMIT)];
+        own.register("build", "What is running", Info::new(build));
+        self.registry.register_collector(Box::new(ResidentMemory));
+    }
+
+    /// The exposition, in OpenMetrics' text format.
+    pub fn render(&self) -> Result<String, std::fmt::Error> {
+        let mut exposition = String::new();
+        text::encode(&mut exposition, &self.registry)?;
+        Ok(exposition)
+    }
+
+    /// Alerts of one webhook that came to the same.
+    pub fn alerts_received(&self, source: &str, outcome: Outcome, count: u64) {
+        let labels = AlertLabels { source: source.to_owned(), outcome: Word(outcome.as_str()) };
+        self.alerts_received.get_or_create(&labels).inc_by(count);
+    }
+
+    /// Alerts that the sender left out.
+    pub fn alerts_truncated(&self, source: &str, count: u64) {
+        self.alerts_truncated.get_or_create(&SourceLabel { source: source.to_owned() }).inc_by(count);
+    }
+
+    /// A webhook's answer, and how long it took.
+    pub fn webhook(&self, code: u16, took: Duration) {
+        self.webhook_requests.get_or_create(&CodeLabel { code }).inc();
+        self.webhook_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A request without a valid credential.
+    pub fn auth_failure(&self) {
+        self.auth_failures.inc();
+    }
+
+    /// How many clients the throttle counts.
+    pub fn throttle_keys(&self, count: usize) {
+        self.throttle_keys.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// How many policies of an origin are in force, and how many are not.
+    pub fn policies(&self, origin: Origin, accepted: usize, rejected: usize) {
+        let origin = Word(match origin {
+            Origin::Resource => "resource",
+            Origin::File => "file",
+        });
+        for (word, count) in [("true", accepted), ("false", rejected)] {
+            let labels = PolicyLabels { origin, accepted: Word(word) };
+            self.policies.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Whether a reload of the policy files succeeded.
+    pub fn policy_reload(&self, success: bool) {
+        self.policy_reload_success.set(i64::from(success));
+        if !success {
+            self.policy_reload_failures.inc();
+        }
+    }
+
+    /// A source's credential could not be read again.
+    pub fn credentials_reload_failure(&self, source: &str) {
+        self.credentials_reload_failures.get_or_create(&SourceLabel { source: source.to_owned() }).inc();
+    }
+
+    /// How many remediations are in a phase.
+    pub fn remediations(&self, phase: Phase, count: usize) {
+        let labels = PhaseLabel { phase: Word(phase.as_str()) };
+        self.remediations.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A remediation entered a phase.
+    pub fn transition(&self, phase: Phase, reason: Option<Reason>) {
+        let reason = Word(reason.map_or("", Reason::as_str));
+        self.transitions.get_or_create(&TransitionLabels { phase: Word(phase.as_str()), reason }).inc();
+    }
+
+    /// An action ended. `action` is its name in a policy.
+    pub fn action(&self, action: &'static str, outcome: ActionOutcome) {
+        let labels = ActionLabels { action: Word(action), outcome: Word(outcome.as_str()) };
+        self.actions.get_or_create(&labels).inc();
+    }
+
+    /// A remediation of this policy succeeded, so long after its alert began.
+    pub fn recovered(&self, policy: &str, after: Duration) {
+        let mut known = self.known_policies.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = known.contains(policy) || (known.len() < MAX_POLICY_LABELS && known.insert(policy.to_owned()));
+        drop(known);
+        let policy = if own { policy } else { OTHER_POLICIES }.to_owned();
+        self.time_to_recovery.get_or_create(&PolicyLabel { policy }).observe(after.as_secs_f64());
+    }
+
+    /// The first action on an alert began, so long after it was received.
+    pub fn alert_to_action(&self, after: Duration) {
+        self.alert_to_action.observe(after.as_secs_f64());
+    }
+
+    /// Whether this replica acts.
+    pub fn leader(&self, is_leader: bool) {
+        self.leader.set(i64::from(is_leader));
+    }
+
+    /// A call of the Kubernetes API failed. `verb` is as in RBAC.
+    pub fn api_error(&self, verb: &'static str, reason: ApiErrorReason) {
+        self.api_errors.get_or_create(&ApiErrorLabels { verb: Word(verb), reason: Word(reason.as_str()) }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touched() -> Metrics {
+        let metrics = Metrics::new();
+        metrics.alerts_received("prod", Outcome::Created, 2);
+        metrics.alerts_truncated("prod", 3);
+        metrics.webhook(200, Duration::from_millis(3));
+        metrics.auth_failure();
+        metrics.throttle_keys(1);
+        metrics.policies(Origin::File, 1, 0);
+        metrics.policy_reload(false);
+        metrics.credentials_reload_failure("prod");
+        metrics.remediations(Phase::Pending, 1);
+        metrics.transition(Phase::Waiting, Some(Reason::Cooldown));
+        metrics.action("restartPod", ActionOutcome::Done);
+        metrics.recovered("shop/restart", Duration::from_secs(42));
+        metrics.alert_to_action(Duration::from_millis(300));
+        metrics.leader(true);
+        metrics.api_error("create", ApiErrorReason::Server);
+        metrics
+    }
+
+    #[test]
+    fn every_family_is_explained_and_these_are_all() {
+        let exposition = touched().render().unwrap();
+        let families: Vec<&str> = exposition.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        for family in &families {
+            let name = family.split(' ').next().unwrap();
+            assert!(exposition.contains(&format!("# HELP {name} ")), "{name} has no HELP");
+        }
+        insta::assert_snapshot!(families.join("\n"), @"
+        process_resident_memory_bytes gauge
+        paramedic_alerts_received counter
+        paramedic_alerts_truncated counter
+        paramedic_webhook_requests counter
+        paramedic_webhook_seconds histogram
+        paramedic_auth_failures counter
+        paramedic_throttle_keys gauge
+        paramedic_policies gauge
+        paramedic_policy_reload_success gauge
+        paramedic_policy_reload_failures counter
+        paramedic_credentials_reload_failures counter
+        paramedic_remediations gauge
+        paramedic_remediation_transitions counter
+        paramedic_actions counter
+        paramedic_time_to_recovery_seconds histogram
+        paramedic_alert_to_action_seconds histogram
+        paramedic_leader gauge
+        paramedic_api_errors counter
+        paramedic_build info
+        ");
+        assert!(exposition.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn names_are_as_documented() {
+        let exposition = touched().render().unwrap();
+        for line in [
+            r#"paramedic_alerts_received_total{source="prod",outcome="Created"} 2"#,
+            r#"paramedic_webhook_requests_total{code="200"} 1"#,
+            "paramedic_webhook_seconds_count 1",
+            r#"paramedic_policies{origin="file",accepted="true"} 1"#,
+            r#"paramedic_remediation_transitions_total{phase="Waiting",reason="Cooldown"} 1"#,
+            r#"paramedic_actions_total{action="restartPod",outcome="Done"} 1"#,
+            "paramedic_leader 1",
+        ] {
+            assert!(exposition.lines().any(|found| found == line), "{line} is not in\n{exposition}");
+        }
+    }
+
+    #[test]
+    fn policies_beyond_the_cap_share_a_label() {
+        let metrics = Metrics::new();
+        for number in 0..=MAX_POLICY_LABELS {
+            metrics.recovered(&format!("policy-{number}"), Duration::from_secs(1));
+        }
+        let exposition = metrics.render().unwrap();
+        let counts = exposition.lines().filter(|line| line.starts_with("paramedic_time_to_recovery_seconds_count"));
+        assert_eq!(counts.count(), MAX_POLICY_LABELS + 1);
+        assert!(exposition.contains(r#"_count{policy="other"} 1"#));
+    }
+}
