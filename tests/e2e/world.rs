@@ -122,7 +122,9 @@ impl World {
     pub async fn leader(&self) -> Result<String, String> {
         let lease: Lease = self.api(PARAMEDIC).get(PARAMEDIC).await.map_err(|error| format!("the Lease: {error}"))?;
         let holder = lease.spec.and_then(|spec| spec.holder_identity).filter(|holder| !holder.is_empty());
-        holder.ok_or_else(|| "the Lease has no holder".to_owned())
+        let holder = holder.ok_or("the Lease has no holder")?;
+        // The pod's name, and a part that each process has for itself.
+        Ok(holder.split_once('_').map_or(holder.as_str(), |(pod, _)| pod).to_owned())
     }
 
     /// The logs of all of Paramedic's containers, those before a restart too: (pod, text).
