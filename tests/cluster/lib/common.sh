@@ -3,9 +3,9 @@
 # lock, and how processes are started and ended. Sourced, never run; does
 # nothing by itself.
 
-# what fails under `set -e` says where
+# what fails under `set -e` says where (not in subshells: some may fail)
 set -E
-trap 'printf "rig: failed (%d) at %s:%d: %s\n" "$?" "${BASH_SOURCE[0]}" "$LINENO" "$BASH_COMMAND" >&2' ERR
+trap '((BASH_SUBSHELL)) || printf "rig: failed (%d) at %s:%d: %s\n" "$?" "${BASH_SOURCE[0]}" "$LINENO" "$BASH_COMMAND" >&2' ERR
 
 RIG_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 REPO=$(cd "$RIG_DIR/../.." && pwd)
