@@ -94,6 +94,7 @@ impl Record<'_> {
         let policy = match self.world.policy {
             PolicyNow::InForce(policy) => policy,
             PolicyNow::Gone => return self.policy_changed("the policy is gone"),
+            PolicyNow::Unseen if self.overdue() => return self.waited_too_long(),
             PolicyNow::Unseen => {
                 let why = "the policy cannot be seen at the moment; it does not act until it can";
                 return self.wait(Reason::PolicyUnavailable, why.to_owned(), None);
@@ -109,8 +110,8 @@ impl Record<'_> {
         if let Evidence::Clear { .. } = self.world.evidence {
             return self.cleared();
         }
-        if self.status.phase == Phase::Waiting && self.in_phase() > WAITING_TIMEOUT {
-            return self.end(Phase::Failed, Reason::TimedOut, self.waited("it waited for more than a day"));
+        if self.overdue() {
+            return self.waited_too_long();
         }
         let Observed::Scene(scene) = &self.world.observed else {
             return self.unchanged(Effect::LookAgain(self.now));
@@ -158,6 +159,17 @@ impl Record<'_> {
         });
         let effect = if dry_run { Effect::LookAgain(after(self.now, OBSERVE_INTERVAL)) } else { Effect::Act };
         Next { status, effect }
+    }
+
+    /// Whether it has waited for longer than anything may, whatever for. Each reason begins the phase anew, so it is what
+    /// is left of the record's age without the time that counts for the other time-out.
+    fn overdue(&self) -> bool {
+        let age = self.now.duration_since(self.spec.alert.received_at);
+        self.status.phase == Phase::Waiting && age.saturating_sub(self.active()) > WAITING_TIMEOUT
+    }
+
+    fn waited_too_long(&self) -> Next {
+        self.end(Phase::Failed, Reason::TimedOut, self.waited("it waited for more than a day"))
     }
 
     fn refused(&self, refusal: Refusal, scene: &super::world::Scene) -> Next {
