@@ -128,6 +128,13 @@ impl Record<'_> {
             Ok(admitted) => admitted,
             Err(refusal) => return self.refused(refusal, scene),
         };
+        // Only an attempt can tell whether a budget gives way, and each is an entry of the journal.
+        if self.status.phase == Phase::Waiting
+            && self.status.reason == Some(Reason::Disruption)
+            && let Some(until) = self.status.until.filter(|until| self.now < *until)
+        {
+            return self.unchanged(Effect::LookAgain(until));
+        }
         if self.status.journal.len() >= JOURNAL_LENGTH {
             return self.end(Phase::Failed, Reason::NotHelped, "its journal is full".to_owned());
         }
@@ -238,7 +245,10 @@ impl Record<'_> {
                 let status = record.entering(Phase::Verifying, Reason::InProgress, message);
                 Next { status, effect: Effect::LookAgain(after(self.now, VERIFY_INTERVAL)) }
             }
-            ActionOutcome::Disrupted => record.wait(Reason::Disruption, why, None),
+            ActionOutcome::Disrupted => {
+                let until = after(self.now, record.until_the_budget_is_asked_again());
+                record.wait(Reason::Disruption, why, Some(until))
+            }
             ActionOutcome::Conflict => {
                 record.again_later(Reason::TargetChanged, format!("the target had changed: {why}"))
             }
@@ -357,6 +367,14 @@ impl Record<'_> {
 
     fn again(&self, reason: Reason, message: String) -> Next {
         Next { status: self.entering(Phase::Pending, reason, message), effect: Effect::LookAgain(self.now) }
+    }
+
+    /// Twice as long after every refusal in a row, up to half an hour: a budget that gives way soon is noticed soon, and
+    /// one that does not is not asked so often within [`WAITING_TIMEOUT`] that the journal is full.
+    fn until_the_budget_is_asked_again(&self) -> SignedDuration {
+        let refusal = |entry: &&JournalEntry| entry.outcome == ActionOutcome::Disrupted;
+        let refusals = self.status.journal.iter().rev().take_while(refusal).count();
+        SignedDuration::from_secs(1 << refusals.min(11)).min(SignedDuration::from_mins(30))
     }
 
     /// Like [`Self::again`], but later with every entry of the journal, so that nothing is tried in a tight circle.
