@@ -213,10 +213,11 @@ fn concurrency(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Ref
 }
 
 fn rate(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
-    candidate
-        .ledger()
-        .rate(&candidate.policy(), &candidate.in_force.limits, candidate.now)
-        .map_err(|limited| refusal(&limited, candidate, resolved))
+    for rate in candidate.in_force.rates {
+        let taken = candidate.ledger().rate(&candidate.policy(), rate, candidate.now);
+        taken.map_err(|limited| refusal(&limited, candidate, resolved))?;
+    }
+    Ok(())
 }
 
 fn refusal(limited: &Limited, candidate: &Candidate<'_>, resolved: &Resolved) -> Refusal {
@@ -233,9 +234,9 @@ fn refusal(limited: &Limited, candidate: &Candidate<'_>, resolved: &Resolved) ->
             format!("{subject} was acted on for {}; its cooldown of {} is not over", of(by), limits.cooldown),
         )
         .until(*until),
-        Limited::Rate { until } => Refusal::wait(
+        Limited::Rate { until, rate } => Refusal::wait(
             Reason::RateLimited,
-            format!("policy {policy} has used its {} actions in {}", limits.rate.actions, limits.rate.per),
+            format!("policy {policy} has used its {} actions in {}", rate.actions, rate.per),
         )
         .until(*until),
         Limited::PolicyConcurrency { running } => Refusal::wait(

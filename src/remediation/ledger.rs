@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    api::{ActionOutcome, Limits, ObjectKey, Phase, Remediation},
+    api::{ActionOutcome, Limits, ObjectKey, Phase, Rate, Remediation},
     triage::PolicyKey,
 };
 
@@ -57,6 +57,8 @@ pub enum Limited {
     Rate {
         /// When a slot is free again.
         until: Timestamp,
+        /// Which rate.
+        rate: Rate,
     },
     /// As many of the policy's remediations run as may.
     PolicyConcurrency {
@@ -175,9 +177,9 @@ impl Ledger {
     }
 
     /// Whether the policy has a slot left in its window.
-    pub fn rate(&self, policy: &PolicyKey, limits: &Limits, now: Timestamp) -> Result<(), Limited> {
-        let per = limits.rate.per.signed();
-        let actions = usize::try_from(limits.rate.actions).unwrap_or(usize::MAX);
+    pub fn rate(&self, policy: &PolicyKey, rate: Rate, now: Timestamp) -> Result<(), Limited> {
+        let per = rate.per.signed();
+        let actions = usize::try_from(rate.actions).unwrap_or(usize::MAX);
         let in_window: Vec<Timestamp> = self
             .marks
             .iter()
@@ -187,7 +189,7 @@ impl Ledger {
         match in_window.len().checked_sub(actions) {
             None => Ok(()),
             // The slot that is free first is that of the oldest action after whose end fewer than the limit are left.
-            Some(over) => Err(Limited::Rate { until: in_window.get(over).map_or(now, |at| after(*at, per)) }),
+            Some(over) => Err(Limited::Rate { until: in_window.get(over).map_or(now, |at| after(*at, per)), rate }),
         }
     }
 
