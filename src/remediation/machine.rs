@@ -324,6 +324,9 @@ impl Record<'_> {
     }
 
     fn observing(&self) -> Next {
+        if let PolicyNow::Gone = self.world.policy {
+            return self.policy_changed("the policy is gone");
+        }
         let cleared = matches!(self.world.evidence, Evidence::Clear { .. });
         if !cleared && self.active() <= TOTAL_TIMEOUT {
             return self.unchanged(Effect::LookAgain(after(self.now, OBSERVE_INTERVAL)));
