@@ -9,6 +9,7 @@ use super::{
 use crate::{
     action,
     api::{Action, Mode, ObjectKey, Phase, Reason, RemediationSpec},
+    policy::covers,
     target::{Resolved, Rollout, Unresolved},
     triage::PolicyKey,
 };
@@ -69,8 +70,9 @@ pub struct Admitted<'a> {
 type Stage = for<'a> fn(&Candidate<'a>, &Resolved) -> Result<(), Refusal>;
 
 /// The stages that need the target, in order. `rate` is last, so that nothing else can refuse after a slot is taken.
-const STAGES: [(&str, Stage); 9] = [
+const STAGES: [(&str, Stage); 10] = [
     ("opted out", opted_out),
+    ("permitted", permitted),
     ("possible", possible),
     ("same target", same_target),
     ("subject lock", subject_lock),
@@ -159,6 +161,16 @@ fn opted_out(_: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
             format!("{object} has the annotation {}", crate::api::DISABLED_ANNOTATION),
         )),
     }
+}
+
+/// The record's own namespaces were looked at when its target was; the policy may have been narrowed since.
+fn permitted(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
+    let namespace = &resolved.target.namespace;
+    if covers(&candidate.in_force.namespaces, namespace) {
+        return Ok(());
+    }
+    let message = format!("policy {} may not touch namespace {namespace} any more", candidate.spec.policy);
+    Err(Refusal::end(Phase::Skipped, Reason::NotPermitted, message))
 }
 
 /// What the action can never do to this subject.

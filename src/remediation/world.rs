@@ -109,6 +109,8 @@ pub struct InForce {
     pub limits: Limits,
     /// Both rates; each must hold.
     pub rates: [crate::api::Rate; 2],
+    /// The namespaces that the policy may touch now.
+    pub namespaces: Vec<String>,
     /// Both availabilities; each must hold.
     pub min_available: [crate::api::CountOrPercent; 2],
 }
@@ -127,6 +129,7 @@ impl InForce {
                 allow_single_replica: then.allow_single_replica && now.allow_single_replica,
             },
             rates: [then.rate, now.rate],
+            namespaces: policy.namespaces.clone(),
             min_available: [then.min_available, now.min_available],
         }
     }
