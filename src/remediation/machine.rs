@@ -281,22 +281,22 @@ impl Record<'_> {
             let again = after(self.now, VERIFY_INTERVAL).min(deadline);
             return self.unchanged(Effect::LookAgain(again));
         }
-        self.deadline(recovery)
+        self.deadline(recovery, stable)
     }
 
-    fn deadline(&self, recovery: &Recovery) -> Next {
+    fn deadline(&self, recovery: &Recovery, stable: bool) -> Next {
         match (&recovery.health, &recovery.evidence) {
             (Health::Unhealthy(why), _) => self.next_step(Reason::NotHelped, &format!("not healthy in time: {why}")),
             (Health::Healthy, Evidence::Firing) => self.next_step(Reason::NotHelped, "the alert still fires"),
             (Health::Healthy, Evidence::Suppressed(by)) => {
                 self.next_step(Reason::NotHelped, &format!("the alert still fires, held back: {by}"))
             }
-            // Good at the very end, but not for long enough: a relapse cannot be told from a cure.
-            (Health::Healthy, Evidence::Clear { .. }) => {
-                self.next_step(Reason::NotHelped, "not healthy and quiet for long enough in time")
-            }
-            (Health::Healthy, Evidence::Unasked) => {
+            (Health::Healthy, Evidence::Unasked) if stable => {
                 self.succeeded(false, "healthy; nobody can be asked whether the alert is over".to_owned())
+            }
+            // Good at the very end, but not for long enough: a relapse cannot be told from a cure.
+            (Health::Healthy, Evidence::Clear { .. } | Evidence::Unasked) => {
+                self.next_step(Reason::NotHelped, "not healthy and quiet for long enough in time")
             }
             (Health::Healthy, Evidence::Unknown(why)) | (Health::Unknown(why), _) => {
                 self.end(Phase::Failed, Reason::Unverified, format!("whether it helped cannot be told: {why}"))
