@@ -213,12 +213,14 @@ impl Ledger {
     pub fn take(&mut self, mark: Mark) {
         let run = Run { record: mark.record.clone(), policy: mark.policy.clone(), target: mark.target.clone() };
         self.running.insert(mark.subject.clone(), run);
-        self.marks.push_back(mark);
+        self.note(mark);
     }
 
     /// Writes a simulated action down; nothing is held.
     pub fn note(&mut self, mark: Mark) {
-        self.marks.push_back(mark);
+        // Nearly always the end. A clock that was set back must not hide what was written before.
+        let place = self.marks.partition_point(|known| known.at <= mark.at);
+        self.marks.insert(place, mark);
     }
 
     /// Gives the newest slot of a record back: its action had no effect.
