@@ -264,16 +264,17 @@ fn refusal(limited: &Limited, candidate: &Candidate<'_>, resolved: &Resolved) ->
 
 /// Ready pods that would be left, against those that must be.
 ///
-/// A target that is not ready takes nothing away. A pod that we ended lately may still be listed as ready: it is gone.
+/// A pod that is not ready takes nothing away when it is restarted, and neither does a rollout where none is. A pod that we ended lately may still be listed as ready: it is gone.
 fn availability(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
     let subject = &resolved.subject;
     let desired = subject.state.desired;
-    match candidate.action(resolved) {
-        Some(Action::RestartPod(_)) => {}
+    let takes_nothing_away = match candidate.action(resolved) {
+        Some(Action::RestartPod(_)) => !resolved.target_ready,
         Some(Action::RolloutRestart(_)) => match subject.state.rollout {
             // New pods come first.
             Rollout::Surging => return Ok(()),
-            Rollout::OneByOne => {}
+            // Which pod comes first is the controller's choice, so that one of them is not ready does not help.
+            Rollout::OneByOne => resolved.pods.ready.is_empty(),
             Rollout::AllAtOnce | Rollout::Never => {
                 if candidate.in_force.limits.allow_single_replica && desired == 1 {
                     return Ok(());
@@ -285,8 +286,8 @@ fn availability(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Re
             }
         },
         None => return Ok(()),
-    }
-    if !resolved.target_ready {
+    };
+    if takes_nothing_away {
         return Ok(());
     }
     if desired <= 1 {
