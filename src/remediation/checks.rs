@@ -305,15 +305,15 @@ fn availability(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Re
     let gone = candidate.world.ledger.ended_lately(candidate.now);
     let ready = resolved.pods.ready.iter().filter(|uid| !gone.contains(uid.as_str())).count();
     let left = u32::try_from(ready).unwrap_or(u32::MAX).saturating_sub(1);
-    let needed = candidate.in_force.min_available.map(|share| share.of(desired)).into_iter().max().unwrap_or(desired);
-    if left >= needed {
+    let Some(share) = candidate.in_force.min_available.into_iter().find(|share| left < share.of(desired)) else {
         return Ok(());
-    }
+    };
     Err(Refusal::wait(
         Reason::Availability,
         format!(
-            "{} would have {left} ready pods left of {desired}, and minAvailable {} asks for {needed}",
-            subject.object, candidate.spec.limits.min_available
+            "{} would have {left} ready pods left of {desired}, and minAvailable {share} asks for {}",
+            subject.object,
+            share.of(desired)
         ),
     ))
 }
@@ -332,3 +332,4 @@ fn rollout(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal
 pub fn plan(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
     candidate.action(resolved).map(|action| action::plan(action, resolved)).unwrap_or_default()
 }
+
