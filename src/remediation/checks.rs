@@ -333,3 +333,5 @@ pub fn plan(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
     candidate.action(resolved).map(|action| action::plan(action, resolved)).unwrap_or_default()
 }
 
+#[cfg(test)]
+mod tests;

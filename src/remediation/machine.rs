@@ -473,3 +473,8 @@ fn retry_after(reason: Reason, waited: SignedDuration) -> SignedDuration {
     };
     SignedDuration::from_secs((waited.as_secs() / 4).clamp(least, most))
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
