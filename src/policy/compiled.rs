@@ -42,6 +42,21 @@ pub enum Problem {
     /// No name.
     #[error("metadata.name is missing")]
     NoName,
+    /// A name that no object of the API could have; the records of such a policy would be refused.
+    #[error(
+        "metadata.{field}: `{value}` is no name that Kubernetes takes: lower-case letters, digits and `-`{dots}, \
+         beginning and ending with a letter or a digit, {most} characters at most"
+    )]
+    InvalidName {
+        /// `name` or `namespace`.
+        field: &'static str,
+        /// What it says.
+        value: String,
+        /// What else may be in it.
+        dots: &'static str,
+        /// How long it may be.
+        most: usize,
+    },
     /// A namespaced policy without a namespace.
     #[error("metadata.namespace is missing: a RemediationPolicy acts in its own namespace only")]
     NoNamespace,
@@ -158,6 +173,14 @@ impl Policy {
         if spec.matchers.is_empty() {
             return Err(Problem::NoMatcher);
         }
+        let (name, namespace) = (&self.reference.name, self.reference.namespace.as_ref());
+        if !(name.len() <= 253 && name.split('.').all(is_dns_label)) {
+            let (value, dots) = (name.clone(), ", in parts joined by `.`");
+            return Err(Problem::InvalidName { field: "name", value, dots, most: 253 });
+        }
+        if let Some(value) = namespace.filter(|namespace| !(namespace.len() <= 63 && is_dns_label(namespace))) {
+            return Err(Problem::InvalidName { field: "namespace", value: value.clone(), dots: "", most: 63 });
+        }
         let nothing = Labels::default();
         if spec.matchers.iter().all(|matcher| matcher.matches(&nothing)) {
             return Err(Problem::MatchesEverything);
@@ -187,6 +210,14 @@ impl Policy {
             .filter(|matcher| matches!(matcher.op, MatchOp::Equal | MatchOp::Regex))
             .find_map(crate::alert::Matcher::literal_values)
     }
+}
+
+/// Whether that is a label of DNS (RFC 1123) as Kubernetes has them in names, whatever its length.
+fn is_dns_label(text: &str) -> bool {
+    let plain = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+    text.starts_with(plain)
+        && text.ends_with(plain)
+        && text.chars().all(|character| plain(character) || character == '-')
 }
 
 /// Whether a list of namespaces has this one.
