@@ -232,6 +232,7 @@ mod tests {
             observed: true,
             total: Some(3),
             rollout: Rollout::OneByOne,
+            unavailable: 1,
             selector: LabelSelector::default(),
         }
     }
