@@ -349,6 +349,8 @@ impl Phase {
 pub enum Reason {
     /// The alert's labels lead to no object, or the object is not there.
     TargetUnresolved,
+    /// The labels lead to an object, but not to one subject: its selector selects every pod, its owner is another one.
+    TargetAmbiguous,
     /// The alert's `pod` is that of the exporter it was scraped from.
     TargetIsExporter,
     /// The policy or the source may not touch that namespace.
@@ -385,6 +387,8 @@ pub enum Reason {
     Disruption,
     /// The API did not answer a question that has to be answered before acting.
     ApiUnavailable,
+    /// Paramedic's service account may not ask what has to be answered before acting.
+    Forbidden,
     /// The target changed between the look and the act.
     TargetChanged,
     /// Another remediation is about the same target.
@@ -414,6 +418,7 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TargetUnresolved => "TargetUnresolved",
+            Self::TargetAmbiguous => "TargetAmbiguous",
             Self::TargetIsExporter => "TargetIsExporter",
             Self::NotPermitted => "NotPermitted",
             Self::Protected => "Protected",
@@ -432,6 +437,7 @@ impl Reason {
             Self::SingleReplica => "SingleReplica",
             Self::Disruption => "Disruption",
             Self::ApiUnavailable => "ApiUnavailable",
+            Self::Forbidden => "Forbidden",
             Self::TargetChanged => "TargetChanged",
             Self::SameTarget => "SameTarget",
             Self::CancelRequested => "CancelRequested",

@@ -93,6 +93,8 @@ fn every_reason_for_which_there_is_no_target_leads_where_it_should() {
         (Unresolved::Unnamed(Unnamed::NoNamespace), WAITING, Reason::TargetUnresolved),
         (Unresolved::Terminating(text()), WAITING, Reason::TargetUnresolved),
         (Unresolved::Finished(text()), WAITING, Reason::TargetUnresolved),
+        (Unresolved::Ambiguous(text()), WAITING, Reason::TargetAmbiguous),
+        (Unresolved::Forbidden { what: text(), why: text() }, WAITING, Reason::Forbidden),
         (Unresolved::Api(text()), WAITING, Reason::ApiUnavailable),
         (Unresolved::Unnamed(Unnamed::Exporter), Phase::Skipped, Reason::TargetIsExporter),
         (Unresolved::Exporter(text()), Phase::Skipped, Reason::TargetIsExporter),
