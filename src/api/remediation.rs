@@ -144,6 +144,9 @@ pub struct RemediationStatus {
     /// When it entered the phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// When `message` and `until` of a wait were last renewed, where that was after `since`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewed_at: Option<Timestamp>,
     /// Seconds that count towards the total time-out, up to `since`.
     #[serde(default)]
     pub active_seconds: i64,
