@@ -99,3 +99,6 @@ pub(super) fn unseen_grace(policy_uid: &str) -> SignedDuration {
         SignedDuration::from_secs(30)
     }
 }
+
+#[cfg(test)]
+mod tests;

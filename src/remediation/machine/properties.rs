@@ -551,7 +551,7 @@ proptest! {
                 PolicySight::Gone => PolicySight::Unseen,
                 other => other,
             };
-            let sight = Sight { evidence, policy, cancelled: false, ..sight.clone() };
+            let sight = Sight { evidence, policy, cancelled: false, write: Write::Done, ..sight.clone() };
             story.happen(&Event::Attend(0, sight));
             story.happen(&Event::Ready);
             story.now += pause + 2;
@@ -593,6 +593,7 @@ fn status() -> impl Strategy<Value = RemediationStatus> {
             message: None,
         },
     );
+    let entry = entry.boxed();
     let reason = select(vec![
         Reason::TargetUnresolved,
         Reason::Disruption,
