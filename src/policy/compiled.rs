@@ -42,6 +42,9 @@ pub enum Problem {
     /// No name.
     #[error("metadata.name is missing")]
     NoName,
+    /// A name that no object of the API can have; records are named after it.
+    #[error("metadata.name `{0}` is not a name: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends")]
+    BadName(String),
     /// A namespaced policy without a namespace.
     #[error("metadata.namespace is missing: a RemediationPolicy acts in its own namespace only")]
     NoNamespace,
@@ -155,6 +158,9 @@ impl Policy {
         if self.reference.name.is_empty() {
             return Err(Problem::NoName);
         }
+        if !is_dns_subdomain(&self.reference.name) {
+            return Err(Problem::BadName(self.reference.name));
+        }
         if spec.matchers.is_empty() {
             return Err(Problem::NoMatcher);
         }
@@ -187,6 +193,15 @@ impl Policy {
             .filter(|matcher| matches!(matcher.op, MatchOp::Equal | MatchOp::Regex))
             .find_map(crate::alert::Matcher::literal_values)
     }
+}
+
+/// Whether the API takes it for a name (RFC 1123): labels of lower-case letters, digits and `-`, joined by dots.
+fn is_dns_subdomain(name: &str) -> bool {
+    let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(inside) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
 }
 
 /// Whether a list of namespaces has this one.
