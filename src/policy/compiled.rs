@@ -191,7 +191,9 @@ impl Policy {
         let of_alertname = self.spec.matchers.iter().filter(|matcher| matcher.name == "alertname");
         of_alertname
             .filter(|matcher| matches!(matcher.op, MatchOp::Equal | MatchOp::Regex))
-            .find_map(crate::alert::Matcher::literal_values)
+            .filter_map(crate::alert::Matcher::literal_values)
+            // An alert without a name has none to be found by.
+            .find(|names| !names.contains(&""))
     }
 }
 
