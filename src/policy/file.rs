@@ -98,9 +98,10 @@ fn read(file: &Path) -> (Vec<Policy>, Vec<FileProblem>) {
 fn documents(text: &str) -> Vec<String> {
     let mut documents = vec![String::new()];
     for (lines_before, line) in text.lines().enumerate() {
-        let after = line.strip_prefix("---");
-        if after.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '#'])) {
-            documents.push("\n".repeat(lines_before));
+        let after = line.strip_prefix("---").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '#']));
+        if let Some(rest) = after {
+            // A document may begin on the line of its separator; the blanks keep its columns.
+            documents.push("\n".repeat(lines_before) + "   " + rest);
         } else if let Some(document) = documents.last_mut() {
             document.push_str(line);
         }
