@@ -236,3 +236,6 @@ pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
         hex
     })
 }
+
+#[cfg(test)]
+mod tests;

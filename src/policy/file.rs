@@ -187,3 +187,6 @@ fn at_field(file: &Path, document: &str, key: &str, message: String) -> FileProb
         message,
     }
 }
+
+#[cfg(test)]
+mod tests;
