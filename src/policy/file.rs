@@ -98,9 +98,10 @@ fn read(file: &Path) -> (Vec<Policy>, Vec<FileProblem>) {
 fn documents(text: &str) -> Vec<String> {
     let mut documents = vec![String::new()];
     for (lines_before, line) in text.lines().enumerate() {
-        let after = line.strip_prefix("---");
-        if after.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '#'])) {
-            documents.push("\n".repeat(lines_before));
+        let after = line.strip_prefix("---").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '#']));
+        if let Some(rest) = after {
+            // A document may begin on the line of its separator; the blanks keep its columns.
+            documents.push("\n".repeat(lines_before) + "   " + rest);
         } else if let Some(document) = documents.last_mut() {
             document.push_str(line);
         }
@@ -160,7 +161,9 @@ fn policy(file: &Path, document: &str) -> Result<Policy, FileProblem> {
     };
     compiled.map_err(|problem| {
         let field = match &problem {
-            Problem::NoName | Problem::NoNamespace | Problem::ClusterPolicyInNamespace => "metadata",
+            Problem::NoName | Problem::BadName(_) | Problem::NoNamespace | Problem::ClusterPolicyInNamespace => {
+                "metadata"
+            }
             Problem::Namespaces => "namespaces",
             Problem::NoMatcher | Problem::MatchesEverything | Problem::TooManyUnindexed { .. } => "match",
             Problem::Steps(_) | Problem::RestartPodOfWorkload { .. } => "steps",
@@ -186,3 +189,6 @@ fn at_field(file: &Path, document: &str, key: &str, message: String) -> FileProb
         message,
     }
 }
+
+#[cfg(test)]
+mod tests;

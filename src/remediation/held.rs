@@ -162,42 +162,4 @@ pub(super) fn unseen_grace(policy_uid: &str) -> SignedDuration {
 }
 
 #[cfg(test)]
-mod believing {
-    use super::*;
-    use crate::{action::Outcome, remediation::fixtures};
-
-    fn seen(outcome: ActionOutcome) -> Outcome {
-        Outcome { outcome, message: None }
-    }
-
-    fn unanswered_at(now: Timestamp) -> Held {
-        let mut held = Held::new(fixtures::a_record().object(), now);
-        held.unanswered = Some((now, "no answer within 10 s".to_owned()));
-        held
-    }
-
-    #[test]
-    fn a_request_without_an_answer_is_not_taken_for_undone_while_it_may_still_land() {
-        let now = Timestamp::UNIX_EPOCH;
-        let mut held = unanswered_at(now);
-        assert_eq!(held.believe(seen(ActionOutcome::NotDone), now + SignedDuration::from_secs(34)), None);
-        let later = held.believe(seen(ActionOutcome::NotDone), now + SignedDuration::from_secs(35)).unwrap();
-        assert_eq!(later.outcome, ActionOutcome::NotDone);
-        assert_eq!(later.message.as_deref(), Some("no answer within 10 s"), "what was said instead is kept");
-    }
-
-    #[test]
-    fn an_effect_that_is_seen_is_believed_at_once() {
-        let now = Timestamp::UNIX_EPOCH;
-        assert!(unanswered_at(now).believe(seen(ActionOutcome::Done), now).is_some());
-    }
-
-    #[test]
-    fn that_nobody_can_tell_is_believed_only_after_five_minutes_of_asking() {
-        let asked = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1);
-        let mut held = Held::new(fixtures::a_record().object(), asked);
-        assert_eq!(held.believe(seen(ActionOutcome::Unknown), asked), None, "however long ago it was begun");
-        assert_eq!(held.believe(seen(ActionOutcome::Unknown), asked + SignedDuration::from_secs(299)), None);
-        assert!(held.believe(seen(ActionOutcome::Unknown), asked + SignedDuration::from_mins(5)).is_some());
-    }
-}
+mod tests;
