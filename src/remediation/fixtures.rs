@@ -116,7 +116,7 @@ pub(crate) fn resolved(pod_name: &str) -> Resolved {
             resource_version: Some("1".to_owned()),
             opted_out: false,
         },
-        pods: Pods { ready: names.iter().map(|name| format!("uid-{name}")).collect(), names },
+        pods: Pods { ready: names.iter().map(|name| format!("uid-{name}")).collect(), names, ending: Vec::new() },
         opted_out: None,
     }
 }

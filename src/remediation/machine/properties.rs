@@ -416,8 +416,7 @@ impl Story {
     fn scene(&self, index: usize, sighting: Sighting) -> Result<crate::target::Resolved, Unresolved> {
         let record = &self.records[index];
         let app = &self.apps[record.app];
-        let missing =
-            || Unresolved::Missing { kind: "Pod", namespace: "shop".to_owned(), name: "the pod".to_owned() };
+        let missing = || Unresolved::Missing { kind: "Pod", namespace: "shop".to_owned(), name: "the pod".to_owned() };
         match sighting {
             Sighting::Missing => return Err(missing()),
             Sighting::NoAnswer => return Err(Unresolved::Api("no answer".to_owned())),
@@ -431,7 +430,8 @@ impl Story {
         found.target_ready = app.living.contains(name);
         found.subject.state.desired = DESIRED;
         found.subject.state.updated = Some(DESIRED);
-        found.pods.ready = app.living.iter().chain(listed.map(|(pod, _)| pod)).map(|pod| format!("uid-{pod}")).collect();
+        found.pods.ready =
+            app.living.iter().chain(listed.map(|(pod, _)| pod)).map(|pod| format!("uid-{pod}")).collect();
         Ok(found)
     }
 
@@ -551,7 +551,7 @@ proptest! {
                 PolicySight::Gone => PolicySight::Unseen,
                 other => other,
             };
-            let sight = Sight { evidence, policy, cancelled: false, ..sight.clone() };
+            let sight = Sight { evidence, policy, cancelled: false, write: Write::Done, ..sight.clone() };
             story.happen(&Event::Attend(0, sight));
             story.happen(&Event::Ready);
             story.now += pause + 2;
@@ -593,6 +593,7 @@ fn status() -> impl Strategy<Value = RemediationStatus> {
             message: None,
         },
     );
+    let entry = entry.boxed();
     let reason = select(vec![
         Reason::TargetUnresolved,
         Reason::Disruption,
