@@ -13,9 +13,10 @@ use crate::{
 
 pub fn stories() -> Vec<Entry> {
     vec![
-        story("ladder::a_restart_that_does_not_help_is_followed_by_a_rollout", the_second_step_helps),
+        story("ladder::a_restart_that_does_not_help_is_followed_by_a_rollout", the_second_step_helps)
+            .with_alertmanager(),
         story("ladder::a_restart_that_helps_is_not_followed", the_first_step_helps),
-        story("ladder::where_nothing_helps_it_fails_and_says_so", nothing_helps),
+        story("ladder::where_nothing_helps_it_fails_and_says_so", nothing_helps).with_alertmanager(),
         story("ladder::a_pod_on_its_way_out_is_no_success", on_its_way_out),
         story("ladder::a_rollout_restart_of_a_deployment", a_rollout_alone),
         story("ladder::trouble_that_comes_back_starts_at_the_next_step", memory).only_in_full(),
