@@ -43,7 +43,9 @@ pub enum Problem {
     #[error("metadata.name is missing")]
     NoName,
     /// A name that no object of the API can have; records are named after it.
-    #[error("metadata.name `{0}` is not a name: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends")]
+    #[error(
+        "metadata.name `{0}` is not a name: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends"
+    )]
     BadName(String),
     /// A namespaced policy without a namespace.
     #[error("metadata.namespace is missing: a RemediationPolicy acts in its own namespace only")]

@@ -161,7 +161,9 @@ fn policy(file: &Path, document: &str) -> Result<Policy, FileProblem> {
     };
     compiled.map_err(|problem| {
         let field = match &problem {
-            Problem::NoName | Problem::BadName(_) | Problem::NoNamespace | Problem::ClusterPolicyInNamespace => "metadata",
+            Problem::NoName | Problem::BadName(_) | Problem::NoNamespace | Problem::ClusterPolicyInNamespace => {
+                "metadata"
+            }
             Problem::Namespaces => "namespaces",
             Problem::NoMatcher | Problem::MatchesEverything | Problem::TooManyUnindexed { .. } => "match",
             Problem::Steps(_) | Problem::RestartPodOfWorkload { .. } => "steps",

@@ -77,44 +77,114 @@ fn a_good_policy_is_read_with_its_defaults() {
     let folder = Folder::new().with("p.yaml", GOOD);
     let policies = load(std::slice::from_ref(&folder.0)).unwrap();
     let [policy] = &policies[..] else { panic!("{policies:?}") };
-    assert_eq!((policy.reference.to_string().as_str(), &policy.namespaces[..]), ("shop/restart-cart", &["shop".into()][..]));
+    assert_eq!(
+        (policy.reference.to_string().as_str(), &policy.namespaces[..]),
+        ("shop/restart-cart", &["shop".into()][..])
+    );
     assert_eq!(policy.spec.limits.concurrency, 1);
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn every_mistake_is_named_with_its_place() {
     let cluster = ("kind: RemediationPolicy", "kind: ClusterRemediationPolicy");
     let table: &[(&[(&str, &str)], &str)] = &[
-        (&[("      verify:", "      verfiy:")], "p.yaml:15:7: spec.steps[0].verfiy: there is no field `verfiy`; did you mean `verify`?"),
+        (
+            &[("      verify:", "      verfiy:")],
+            "p.yaml:15:7: spec.steps[0].verfiy: there is no field `verfiy`; did you mean `verify`?",
+        ),
         (&[("  limits:", "  limit:")], "p.yaml:17:3: spec.limit: there is no field `limit`; did you mean `limits`?"),
-        (&[("    cooldown: 10m", "    cooldown: 10 minutes")], "p.yaml:18:15: spec.limits.cooldown: `10 minutes` is not a duration such as 30s or 1h30m: invalid floating-point number: invalid float literal"),
-        (&[("    cooldown: 10m", "    cooldown: 25h")], "p.yaml:18:15: spec.limits.cooldown: `25h` is longer than the 24h that a limit may span"),
-        (&[("    cooldown: 10m", "    cooldown: 0s")], "p.yaml:18:15: spec.limits.cooldown: `0s` must be more than zero"),
-        (&[("    cooldown: 10m", "    concurrency: 0")], "p.yaml:18:18: spec.limits.concurrency: must be more than zero"),
+        (
+            &[("    cooldown: 10m", "    cooldown: 10 minutes")],
+            "p.yaml:18:15: spec.limits.cooldown: `10 minutes` is not a duration such as 30s or 1h30m: invalid floating-point number: invalid float literal",
+        ),
+        (
+            &[("    cooldown: 10m", "    cooldown: 25h")],
+            "p.yaml:18:15: spec.limits.cooldown: `25h` is longer than the 24h that a limit may span",
+        ),
+        (
+            &[("    cooldown: 10m", "    cooldown: 0s")],
+            "p.yaml:18:15: spec.limits.cooldown: `0s` must be more than zero",
+        ),
+        (
+            &[("    cooldown: 10m", "    concurrency: 0")],
+            "p.yaml:18:18: spec.limits.concurrency: must be more than zero",
+        ),
         (&[("actions: 5", "actions: 0")], "p.yaml:19:21: spec.limits.rate.actions: must be more than zero"),
-        (&[("minAvailable: 50%", "minAvailable: 0%")], "p.yaml:20:19: spec.limits.minAvailable: `0%` is neither a number above 0 nor a percentage from 1% to 100%"),
-        (&[("minAvailable: 50%", "minAvailable: -1")], "p.yaml:20:19: spec.limits.minAvailable: `-1` is neither a number above 0 nor a percentage from 1% to 100%"),
-        (&[("        method: Evict", "        method: Evict\n      rolloutRestart: {}")], "p.yaml:13:7: spec.steps[0]: a step has exactly one action: restartPod or rolloutRestart"),
-        (&[("        method: Evict", "        method: Evictt")], "p.yaml:14:17: spec.steps[0].restartPod.method: `Evictt` is none of Evict, Delete; did you mean `Evict`?"),
-        (&[("        within: 3m", "        within: 30s")], "p.yaml:13:7: spec.steps[0]: verify.stableFor is longer than verify.within, so the step could never succeed"),
-        (&[("alertname=\"MemoryLeak\"", "alertname=~\"(\"")], "p.yaml:9:7: spec.match[0]: `(` is not a regular expression: unclosed group"),
-        (&[("alertname=\"MemoryLeak\"", "alertname")], r#"p.yaml:9:7: spec.match[0]: `alertname` is not a matcher; write it as Alertmanager does, for example alertname="HighMemory""#),
-        (&[("alertname=\"MemoryLeak\"", "team!=\"red\"")], r#"p.yaml:8:3: spec.match must have at least one matcher that an absent label does not satisfy, such as alertname="…""#),
-        (&[("  mode: Enforce", "  mode: enforce")], "p.yaml:7:9: spec.mode: `enforce` is none of Disabled, DryRun, Enforce; did you mean `Enforce`?"),
-        (&[("    kind: Pod", "    kind: Pods")], "p.yaml:11:11: spec.target.kind: `Pods` is none of Pod, Deployment, StatefulSet, DaemonSet; did you mean `Pod`?"),
-        (&[("    kind: Pod", "    kind: Deployment")], "p.yaml:12:3: spec.steps[0]: restartPod needs target.kind Pod, not Deployment; rolloutRestart restarts a Deployment"),
-        (&[("kind: RemediationPolicy", "kind: RemediationPolcy")], "p.yaml:2:1: `RemediationPolcy` is no kind of policy; did you mean `RemediationPolicy`?"),
+        (
+            &[("minAvailable: 50%", "minAvailable: 0%")],
+            "p.yaml:20:19: spec.limits.minAvailable: `0%` is neither a number above 0 nor a percentage from 1% to 100%",
+        ),
+        (
+            &[("minAvailable: 50%", "minAvailable: -1")],
+            "p.yaml:20:19: spec.limits.minAvailable: `-1` is neither a number above 0 nor a percentage from 1% to 100%",
+        ),
+        (
+            &[("        method: Evict", "        method: Evict\n      rolloutRestart: {}")],
+            "p.yaml:13:7: spec.steps[0]: a step has exactly one action: restartPod or rolloutRestart",
+        ),
+        (
+            &[("        method: Evict", "        method: Evictt")],
+            "p.yaml:14:17: spec.steps[0].restartPod.method: `Evictt` is none of Evict, Delete; did you mean `Evict`?",
+        ),
+        (
+            &[("        within: 3m", "        within: 30s")],
+            "p.yaml:13:7: spec.steps[0]: verify.stableFor is longer than verify.within, so the step could never succeed",
+        ),
+        (
+            &[("alertname=\"MemoryLeak\"", "alertname=~\"(\"")],
+            "p.yaml:9:7: spec.match[0]: `(` is not a regular expression: unclosed group",
+        ),
+        (
+            &[("alertname=\"MemoryLeak\"", "alertname")],
+            r#"p.yaml:9:7: spec.match[0]: `alertname` is not a matcher; write it as Alertmanager does, for example alertname="HighMemory""#,
+        ),
+        (
+            &[("alertname=\"MemoryLeak\"", "team!=\"red\"")],
+            r#"p.yaml:8:3: spec.match must have at least one matcher that an absent label does not satisfy, such as alertname="…""#,
+        ),
+        (
+            &[("  mode: Enforce", "  mode: enforce")],
+            "p.yaml:7:9: spec.mode: `enforce` is none of Disabled, DryRun, Enforce; did you mean `Enforce`?",
+        ),
+        (
+            &[("    kind: Pod", "    kind: Pods")],
+            "p.yaml:11:11: spec.target.kind: `Pods` is none of Pod, Deployment, StatefulSet, DaemonSet; did you mean `Pod`?",
+        ),
+        (
+            &[("    kind: Pod", "    kind: Deployment")],
+            "p.yaml:12:3: spec.steps[0]: restartPod needs target.kind Pod, not Deployment; rolloutRestart restarts a Deployment",
+        ),
+        (
+            &[("kind: RemediationPolicy", "kind: RemediationPolcy")],
+            "p.yaml:2:1: `RemediationPolcy` is no kind of policy; did you mean `RemediationPolicy`?",
+        ),
         (&[("kind: RemediationPolicy", "kind: ConfigMap")], "p.yaml:2:1: `ConfigMap` is no kind of policy"),
         (&[("v1alpha1", "v1")], "p.yaml:1:1: `paramedic.dev/v1` is not paramedic.dev/v1alpha1"),
         (&[("apiVersion: paramedic.dev/v1alpha1\n", "")], "p.yaml:5:1: missing field `apiVersion`"),
-        (&[("  namespace: shop\n", "")], "p.yaml:3:1: metadata.namespace is missing: a RemediationPolicy acts in its own namespace only"),
+        (
+            &[("  namespace: shop\n", "")],
+            "p.yaml:3:1: metadata.namespace is missing: a RemediationPolicy acts in its own namespace only",
+        ),
         (&[("  name: restart-cart\n", "")], "p.yaml:3:1: metadata.name is missing"),
-        (&[("name: restart-cart", "name: Restart_Cart")], "p.yaml:3:1: metadata.name `Restart_Cart` is not a name: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends"),
+        (
+            &[("name: restart-cart", "name: Restart_Cart")],
+            "p.yaml:3:1: metadata.name `Restart_Cart` is not a name: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends",
+        ),
         (&[("spec:\n", "foo: bar\nspec:\n")], "p.yaml:6:1: foo: there is no field `foo`"),
         (&[cluster], "p.yaml:17:3: spec: missing field `namespaces`"),
-        (&[cluster, ("  mode: Enforce", "  namespaces: [shop]")], "p.yaml:3:1: metadata.namespace is set, but a ClusterRemediationPolicy has none; it lists spec.namespaces"),
-        (&[cluster, ("  namespace: shop\n", ""), ("  mode: Enforce", "  namespaces: [\"*\", shop]")], r#"p.yaml:6:3: spec.namespaces must list namespaces by name, or be ["*"] alone"#),
-        (&[("  mode: Enforce", "  mode: Enforce\n  mode: DryRun")], "p.yaml:8:3: spec: duplicate mapping key: mode not allowed here"),
+        (
+            &[cluster, ("  mode: Enforce", "  namespaces: [shop]")],
+            "p.yaml:3:1: metadata.namespace is set, but a ClusterRemediationPolicy has none; it lists spec.namespaces",
+        ),
+        (
+            &[cluster, ("  namespace: shop\n", ""), ("  mode: Enforce", "  namespaces: [\"*\", shop]")],
+            r#"p.yaml:6:3: spec.namespaces must list namespaces by name, or be ["*"] alone"#,
+        ),
+        (
+            &[("  mode: Enforce", "  mode: Enforce\n  mode: DryRun")],
+            "p.yaml:8:3: spec: duplicate mapping key: mode not allowed here",
+        ),
         (&[("  match:", " match:")], "p.yaml:8:2: while parsing a block mapping, did not find expected key"),
     ];
     let mut wrong = Vec::new();
@@ -143,7 +213,9 @@ fn a_mistake_in_the_second_document_has_the_line_of_the_file_and_the_first_is_st
     let line = 2 + 20 + 1 + 14;
     assert_eq!(
         problems,
-        [format!("p.yaml:{line}:9: spec.steps[0].restartPod.methode: there is no field `methode`; did you mean `method`?")]
+        [format!(
+            "p.yaml:{line}:9: spec.steps[0].restartPod.methode: there is no field `methode`; did you mean `method`?"
+        )]
     );
 }
 
@@ -183,8 +255,11 @@ fn what_stands_on_the_line_of_a_separator_is_read() {
 fn a_policy_that_is_in_two_files_is_named_with_both() {
     let folder = Folder::new().with("a.yaml", GOOD).with("b.yaml", GOOD);
     let first = folder.0.join("a.yaml");
-    assert_eq!(folder.problems(), [format!("b.yaml: shop/restart-cart is already in {}", first.display())
-        .replace(&format!("{}/", folder.0.display()), "")]);
+    assert_eq!(
+        folder.problems(),
+        [format!("b.yaml: shop/restart-cart is already in {}", first.display())
+            .replace(&format!("{}/", folder.0.display()), "")]
+    );
     let elsewhere = GOOD.replace("namespace: shop", "namespace: till");
     assert_eq!(Folder::new().with("a.yaml", GOOD).with("b.yaml", &elsewhere).problems(), Vec::<String>::new());
 }

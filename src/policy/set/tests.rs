@@ -13,7 +13,7 @@ fn names<'a>(policies: impl Iterator<Item = &'a Arc<Policy>>) -> Vec<String> {
 
 #[test]
 fn of_a_resource_and_a_file_of_one_name_the_resource_wins_in_whatever_order() {
-    let file = || a_policy("restart-cart").matching(&["alertname=\"File\""]).from_file();
+    let file = || a_policy("restart-cart").matching(&["alertname=\"File\""]).build_as_file();
     let resource = || a_policy("restart-cart").matching(&["alertname=\"Resource\""]).build();
     for both in [vec![file(), resource()], vec![resource(), file()]] {
         let (set, refused) = PolicySet::build(both);
@@ -23,7 +23,7 @@ fn of_a_resource_and_a_file_of_one_name_the_resource_wins_in_whatever_order() {
         assert!(set.by_uid(&resource().reference.uid).is_some());
         assert!(set.by_uid(&file().reference.uid).is_none());
     }
-    let elsewhere = a_policy("restart-cart").in_namespace("till").from_file();
+    let elsewhere = a_policy("restart-cart").in_namespace("till").build_as_file();
     assert_eq!(PolicySet::build([resource(), elsewhere]).0.len(), 2, "of another namespace it is another policy");
 }
 
@@ -41,7 +41,8 @@ fn the_hundred_and_first_policy_without_an_alertname_is_refused_and_all_others_s
 
 #[test]
 fn a_policy_that_names_an_alert_twice_matches_it_once() {
-    let twice = a_policy("twice").matching(&["alertname=~\"MemoryLeak|MemoryLeak\"", "alertname=~\"Memory.*\""]).build();
+    let twice =
+        a_policy("twice").matching(&["alertname=~\"MemoryLeak|MemoryLeak\"", "alertname=~\"Memory.*\""]).build();
     let (set, _) = PolicySet::build([twice]);
     assert_eq!(set.matching(&leak_of("cart-1")).count(), 1);
 }

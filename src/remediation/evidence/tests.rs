@@ -97,9 +97,8 @@ fn a_young_firing_notice_proves_firing_and_an_old_one_nothing() {
 
 #[test]
 fn after_an_action_only_a_newer_notice_about_a_living_object_counts() {
-    let told = |record: &RecordFixture, subject: &LivingSubject| {
-        told_after(&record.spec, &record.status, subject, at(100))
-    };
+    let told =
+        |record: &RecordFixture, subject: &LivingSubject| told_after(&record.spec, &record.status, subject, at(100));
     let living = subject(&["cart-1", "cart-2"]);
     assert_eq!(told(&a_record(), &living), Evidence::Unasked);
     assert_eq!(told(&a_record().last_seen(100), &living), Evidence::Unasked, "of before the action");

@@ -20,11 +20,9 @@ fn good_time_is_unbroken_or_begins_anew() {
     assert_eq!(since(true, Evidence::Unasked, 20), Some(at(10)));
     assert_eq!(since(false, CLEAR, 30), None);
     assert_eq!(since(true, CLEAR, 40), Some(at(40)));
-    for broken in [
-        Evidence::Firing,
-        Evidence::Suppressed("silenced".to_owned()),
-        Evidence::Unknown("no answer".to_owned()),
-    ] {
+    for broken in
+        [Evidence::Firing, Evidence::Suppressed("silenced".to_owned()), Evidence::Unknown("no answer".to_owned())]
+    {
         assert_eq!(since(true, broken, 50), None);
         assert_eq!(since(true, CLEAR, 60), Some(at(60)));
     }
@@ -86,7 +84,7 @@ fn a_cancel_is_read_from_its_annotation_and_admission_is_in_the_order_of_creatio
 
 #[test]
 fn a_file_may_be_out_of_sight_for_longer_than_a_resource() {
-    let file = a_policy("restart-cart").from_file();
+    let file = a_policy("restart-cart").build_as_file();
     assert_eq!(unseen_grace(&file.reference.uid), SignedDuration::from_mins(5));
     assert_eq!(unseen_grace("0b0e8f5a-uid-of-the-api"), SignedDuration::from_secs(30));
 }

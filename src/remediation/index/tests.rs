@@ -1,11 +1,7 @@
 //! What every replica remembers of the records.
 
 use super::*;
-use crate::{
-    alert::Labels,
-    api::Phase,
-    remediation::fixtures::*,
-};
+use crate::{alert::Labels, api::Phase, remediation::fixtures::*};
 
 fn index(records: &[RecordFixture]) -> RecordIndex {
     let index = RecordIndex::default();

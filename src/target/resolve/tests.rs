@@ -110,7 +110,8 @@ fn speaks(pod: &Pod, pairs: &[(&str, &str)]) -> Option<String> {
 
 #[test]
 fn the_pods_own_owners_and_claims_are_no_other_objects() {
-    let claims = json!({ "/spec/volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": "cart-data" } }] });
+    let claims =
+        json!({ "/spec/volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": "cart-data" } }] });
     let pod = a_pod("cart-5d4-x7", "cart", &claims);
     for pairs in [
         &[][..],

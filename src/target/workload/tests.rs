@@ -72,7 +72,8 @@ fn a_deployment_is_well_when_all_its_pods_are_new_ready_and_no_more_than_there_s
 
 #[test]
 fn a_deployment_rolls_by_its_strategy() {
-    let rolling = |surge: Value| json!({ "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxSurge": surge } } });
+    let rolling =
+        |surge: Value| json!({ "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxSurge": surge } } });
     let table = [
         (json!({}), Rollout::Surging),
         (rolling(json!("25%")), Rollout::Surging),
@@ -109,9 +110,7 @@ fn a_stateful_set_leaves_the_updated_ones_out_until_it_was_updated() {
 
 #[test]
 fn a_daemon_set_should_have_a_pod_on_every_node_that_it_is_for() {
-    let set = |more: Value, status: Value| {
-        WorkloadState::of_daemon_set(&object(2, &spec(&more), &status))
-    };
+    let set = |more: Value, status: Value| WorkloadState::of_daemon_set(&object(2, &spec(&more), &status));
     let status = |ready: u32, updated: u32| {
         json!({
             "observedGeneration": 2, "desiredNumberScheduled": 5, "currentNumberScheduled": 5, "numberMisscheduled": 0,
