@@ -119,7 +119,7 @@ fn event(records: usize) -> impl Strategy<Value = Event> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (1_i64..1800, 1_u32..4, 600_i64..7200, 1_u32..3, 1_u32..=100).prop_map(
+    (prop_oneof![1_i64..60, 1_i64..1800], 1_u32..6, 600_i64..7200, 1_u32..3, 1_u32..=100).prop_map(
         |(cooldown, actions, per, concurrency, share)| Limits {
             cooldown: seconds(cooldown),
             rate: rate(actions, per),
