@@ -142,7 +142,7 @@ fn records_lie_beside_a_resource_and_otherwise_in_our_own_namespace() {
     };
     let table = [
         (a_policy("restart-cart").build(), "shop"),
-        (a_policy("restart-cart").from_file(), "paramedic"),
+        (a_policy("restart-cart").build_as_file(), "paramedic"),
         (cluster(Origin::Resource), "paramedic"),
         (cluster(Origin::File), "paramedic"),
     ];
@@ -271,7 +271,8 @@ fn a_record_may_touch_what_both_policy_and_source_may() {
         policy.namespaces = namespaces.iter().copied().map(str::to_owned).collect();
         policy
     };
-    let table: [(&[&str], &[&str], Option<&[&str]>); 8] = [
+    type Names = &'static [&'static str];
+    let table: [(Names, Names, Option<Names>); 8] = [
         (&["shop"], &["*"], Some(&["shop"])),
         (&["shop"], &["shop", "till"], Some(&["shop"])),
         (&["shop"], &["till"], None),

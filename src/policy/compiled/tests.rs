@@ -69,12 +69,15 @@ fn a_name_that_the_api_would_refuse_is_refused_before_an_alert_meets_it() {
 
 #[test]
 fn the_uid_of_a_file_is_that_of_its_kind_namespace_and_name_and_its_hash_that_of_its_spec() {
-    let policy = a_policy("restart-cart").from_file();
+    let policy = a_policy("restart-cart").build_as_file();
     assert!(policy.reference.uid.starts_with(FILE_UID_PREFIX));
-    assert_eq!(policy.reference.uid, a_policy("restart-cart").limits(|l| l.concurrency = 9).from_file().reference.uid);
+    assert_eq!(
+        policy.reference.uid,
+        a_policy("restart-cart").limits(|l| l.concurrency = 9).build_as_file().reference.uid
+    );
     let others = [
-        a_policy("another").from_file().reference.uid,
-        a_policy("restart-cart").in_namespace("till").from_file().reference.uid,
+        a_policy("another").build_as_file().reference.uid,
+        a_policy("restart-cart").in_namespace("till").build_as_file().reference.uid,
         Policy::from_cluster_file(cluster(&["shop"])).unwrap().reference.uid,
     ];
     assert!(!others.contains(&policy.reference.uid));

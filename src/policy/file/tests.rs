@@ -85,6 +85,7 @@ fn a_good_policy_is_read_with_its_defaults() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn every_mistake_is_named_with_its_place() {
     let cluster = ("kind: RemediationPolicy", "kind: ClusterRemediationPolicy");
     let table: &[(&[(&str, &str)], &str)] = &[

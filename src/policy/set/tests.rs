@@ -13,7 +13,7 @@ fn names<'a>(policies: impl Iterator<Item = &'a Arc<Policy>>) -> Vec<String> {
 
 #[test]
 fn of_a_resource_and_a_file_of_one_name_the_resource_wins_in_whatever_order() {
-    let file = || a_policy("restart-cart").matching(&["alertname=\"File\""]).from_file();
+    let file = || a_policy("restart-cart").matching(&["alertname=\"File\""]).build_as_file();
     let resource = || a_policy("restart-cart").matching(&["alertname=\"Resource\""]).build();
     for both in [vec![file(), resource()], vec![resource(), file()]] {
         let (set, refused) = PolicySet::build(both);
@@ -23,7 +23,7 @@ fn of_a_resource_and_a_file_of_one_name_the_resource_wins_in_whatever_order() {
         assert!(set.by_uid(&resource().reference.uid).is_some());
         assert!(set.by_uid(&file().reference.uid).is_none());
     }
-    let elsewhere = a_policy("restart-cart").in_namespace("till").from_file();
+    let elsewhere = a_policy("restart-cart").in_namespace("till").build_as_file();
     assert_eq!(PolicySet::build([resource(), elsewhere]).0.len(), 2, "of another namespace it is another policy");
 }
 

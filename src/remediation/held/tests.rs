@@ -84,7 +84,7 @@ fn a_cancel_is_read_from_its_annotation_and_admission_is_in_the_order_of_creatio
 
 #[test]
 fn a_file_may_be_out_of_sight_for_longer_than_a_resource() {
-    let file = a_policy("restart-cart").from_file();
+    let file = a_policy("restart-cart").build_as_file();
     assert_eq!(unseen_grace(&file.reference.uid), SignedDuration::from_mins(5));
     assert_eq!(unseen_grace("0b0e8f5a-uid-of-the-api"), SignedDuration::from_secs(30));
 }
