@@ -132,9 +132,9 @@ fn thousands(number: usize) -> String {
 
 /// Puts the figures between the markers of a page; a page that is not there is made of them alone.
 pub fn write(file: &Path, figures: &str) -> anyhow::Result<()> {
-    let page = fs::read_to_string(file).unwrap_or_else(|_| format!("# Performance\n\n{BEGIN}\n{END}\n"));
-    let place = page.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let (before, after) = place.with_context(|| format!("{} has no {BEGIN} … {END}", file.display()))?;
+    let page = fs::read_to_string(file).unwrap_or_else(|_| format!("# Performance\n\n{BEGIN}\n"));
+    let (before, rest) = page.split_once(BEGIN).with_context(|| format!("{} has no {BEGIN}", file.display()))?;
+    let after = rest.split_once(END).map_or(rest, |(_, after)| after);
     fs::write(file, format!("{before}{BEGIN}\n{figures}{END}{after}"))
         .with_context(|| format!("{} cannot be written", file.display()))
 }

@@ -47,12 +47,15 @@ pub struct RemediationSpec {
     pub mode: Mode,
     /// The policy's matchers, as they were.
     #[serde(rename = "match")]
+    #[schemars(length(max = 32))]
     pub matchers: Vec<Matcher>,
     /// What the policy acts on.
     pub target: TargetSpec,
     /// The namespaces that this remediation may touch: those of the policy that its source may name. `*` is all.
+    #[schemars(length(max = 1024))]
     pub namespaces: Vec<String>,
     /// The policy's ladder, as it was.
+    #[schemars(length(max = 8))]
     pub steps: Vec<Step>,
     /// The limits, defaults filled in, as they were.
     pub limits: Limits,

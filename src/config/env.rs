@@ -9,20 +9,33 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
+use super::Config;
+
 const PREFIX: &str = "PARAMEDIC_";
 
-/// Read by others than the configuration: the command line, the build and the tests.
-const NOT_SETTINGS: [&str; 3] = ["PARAMEDIC_CONFIG", "PARAMEDIC_COMMIT", "PARAMEDIC_SHARED"];
+/// Read by the command line and by the build.
+const NOT_SETTINGS: [&str; 2] = ["PARAMEDIC_CONFIG", "PARAMEDIC_COMMIT"];
+
+/// So much alike are a name and one that is meant by it.
+const MISSPELT: f64 = 0.85;
 
 /// The variables that are settings.
 pub struct EnvLayer(Vec<(String, String)>);
 
 impl EnvLayer {
-    /// Picks the settings out of all variables.
+    /// Picks the settings out of all variables, and what looks like a misspelt one, which is refused when it is read.
+    /// What looks like none belongs to somebody else who begins his variables like ours.
     pub fn of<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let known: Vec<String> = settings().into_iter().map(|(path, _)| path.into_iter().take(1).collect()).collect();
+        let ours = |name: &str| {
+            let key = key(name);
+            let first = key.split('.').next().unwrap_or_default();
+            known.iter().any(|field| strsim::jaro_winkler(first, field) > MISSPELT)
+        };
         let mut settings: Vec<(String, String)> = variables
             .into_iter()
             .filter(|(name, _)| name.starts_with(PREFIX) && !NOT_SETTINGS.contains(name) && !is_service_link(name))
+            .filter(|(name, _)| ours(name))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         settings.sort();
@@ -45,6 +58,23 @@ impl Provider for EnvLayer {
         }
         figment.data()
     }
+}
+
+/// Every setting's path and default; those of lists' elements are none of their own.
+pub fn settings() -> Vec<(Vec<String>, serde_json::Value)> {
+    fn walk(path: &[String], value: serde_json::Value, found: &mut Vec<(Vec<String>, serde_json::Value)>) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                for (name, value) in fields {
+                    walk(&[path, &[name]].concat(), value, found);
+                }
+            }
+            leaf => found.push((path.to_vec(), leaf)),
+        }
+    }
+    let mut found = Vec::new();
+    walk(&[], serde_json::to_value(Config::default()).unwrap_or_default(), &mut found);
+    found
 }
 
 /// The variable of a setting, for messages.
@@ -97,6 +127,21 @@ mod tests {
     fn variables_name_fields() {
         assert_eq!(key("PARAMEDIC_LEADER__RENEW_EVERY"), "leader.renewEvery");
         assert_eq!(variable(&["leader".to_owned(), "renewEvery".to_owned()]), "PARAMEDIC_LEADER__RENEW_EVERY");
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_ours_and_a_strange_one_is_not() {
+        let names = ["PARAMEDIC_LISTNE", "PARAMEDIC_LEADER__LEASE", "PARAMEDIC_RIG_CACHE", "PARAMEDIC_CLUSTER_IP"];
+        let ours: Vec<String> =
+            EnvLayer::of(names.map(|name| (name, ""))).0.into_iter().map(|(name, _)| name).collect();
+        assert_eq!(ours, ["PARAMEDIC_LEADER__LEASE", "PARAMEDIC_LISTNE"]);
+    }
+
+    #[test]
+    fn every_setting_has_a_variable() {
+        for (path, _) in settings() {
+            assert_eq!(key(&variable(&path)), path.join("."));
+        }
     }
 
     #[test]

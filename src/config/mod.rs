@@ -13,6 +13,7 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use check::Contradiction;
+pub use env::{settings, variable};
 pub use load::{ConfigError, Overrides, load};
 pub use size::ByteSize;
 
@@ -69,7 +70,8 @@ pub struct Config {
 pub struct Log {
     /// `text` for people, `json` for machines. Default `text`.
     pub format: LogFormat,
-    /// Which levels of which modules, in the syntax of `RUST_LOG`, which goes before it. Default `info`.
+    /// Which levels of which modules, in the syntax of `RUST_LOG`, which goes before it. Default `info`, without the
+    /// Kubernetes client's own lines: what it says, Paramedic says with the reason for asking.
     pub filter: String,
 }
 
@@ -191,7 +193,7 @@ impl Default for Config {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".to_owned() }
+        Self { format: LogFormat::Text, filter: "info,kube_client=off,kube_runtime=off".to_owned() }
     }
 }
 

@@ -15,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::decision::{Attempt, Sighting, attempt};
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    telemetry::{Outage, chain},
+};
 
 /// Settings of the election.
 #[derive(Clone, Debug)]
@@ -81,13 +84,14 @@ pub struct Election {
     api: Api<Lease>,
     settings: ElectionSettings,
     clock: Clock,
+    outage: Outage,
 }
 
 impl Election {
     /// With a client that does not retry by itself.
     pub fn new(client: Client, settings: ElectionSettings, clock: Clock) -> Self {
         let api = Api::namespaced(client, &settings.namespace);
-        Self { api, settings, clock }
+        Self { api, settings, clock, outage: Outage::of("the election") }
     }
 
     /// Runs until `stop`, and then until `drained` says that nothing is under way any more, when it gives the lease back.
@@ -118,7 +122,7 @@ impl Election {
         let started = Instant::now();
         let (result, handover) = match timeout(self.settings.renew_every, self.api.get_opt(&self.settings.name)).await {
             Err(_) => return self.unreachable("reading the lease timed out"),
-            Ok(Err(error)) => return self.unreachable(&error.to_string()),
+            Ok(Err(error)) => return self.unreachable(&chain(&error)),
             // A missing lease may have been deleted under a leader's feet, so this is no clean hand-over.
             Ok(Ok(None)) => {
                 let params = PostParams::default();
@@ -126,6 +130,7 @@ impl Election {
                 (timeout(self.settings.renew_every, self.api.create(&params, &new)).await, Handover::Expired)
             }
             Ok(Ok(Some(lease))) => {
+                self.outage.works();
                 let version = lease.metadata.resource_version.clone().unwrap_or_default();
                 let now = Sighting::update(sighting.take(), &version, started);
                 let spec = lease.spec.clone().unwrap_or_default();
@@ -143,13 +148,13 @@ impl Election {
         match result {
             Ok(Ok(lease)) => Some((lease, handover, started)),
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => None,
-            Ok(Err(error)) => self.unreachable(&error.to_string()),
+            Ok(Err(error)) => self.unreachable(&chain(&error)),
             Err(_) => self.unreachable("writing the lease timed out"),
         }
     }
 
     fn unreachable(&self, why: &str) -> Option<(Lease, Handover, Instant)> {
-        warn!(lease = self.settings.name, why, "cannot take part in the election");
+        self.outage.failed(why);
         None
     }
 

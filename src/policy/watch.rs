@@ -15,12 +15,11 @@ use kube::{
     runtime::watcher,
 };
 use tokio::sync::Notify;
-use tracing::warn;
 
 use super::{Origin, Policy, PolicyStore, Problem};
 use crate::{
     api::{ClusterRemediationPolicy, ObjectKey, PolicyKind, PolicyStatus, RemediationPolicy},
-    telemetry::Metrics,
+    telemetry::{Metrics, Outage, chain},
 };
 
 /// What is to be said about a policy of the API.
@@ -101,10 +100,11 @@ impl PolicyResources {
     {
         let mut watch = std::pin::pin!(watch);
         let mut listing: Option<BTreeSet<ObjectKey>> = None;
+        let outage = Outage::of("the watch on policies");
         while let Some(event) = watch.next().await {
             match event {
                 Err(error) => {
-                    warn!(kind = K::KIND.as_str(), %error, "the watch on policies was broken; it begins anew");
+                    outage.failed(&format!("{}: {}", K::KIND.as_str(), chain(&error)));
                     continue;
                 }
                 Ok(watcher::Event::Init) => {
@@ -130,6 +130,7 @@ impl PolicyResources {
                     self.entries().remove(&(K::KIND, key));
                 }
             }
+            outage.works();
             self.publish();
         }
     }

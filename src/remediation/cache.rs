@@ -14,7 +14,10 @@ use tokio::sync::Notify;
 use tracing::warn;
 
 use super::RecordIndex;
-use crate::api::{ObjectKey, Remediation};
+use crate::{
+    api::{ObjectKey, Remediation},
+    telemetry::{Outage, chain},
+};
 
 /// What the watch has brought. Shared.
 #[derive(Debug, Default)]
@@ -60,10 +63,16 @@ impl RecordCache {
         S: Stream<Item = watcher::Result<watcher::Event<DeserializeGuard<Remediation>>>>,
     {
         let mut watch = std::pin::pin!(watch);
+        let outage = Outage::of("the watch on Remediations");
         while let Some(event) = watch.next().await {
             match event {
-                Ok(event) => self.apply(event),
-                Err(error) => warn!(%error, "the watch on Remediations was broken; it begins anew"),
+                // A list that begins has not worked yet.
+                Ok(watcher::Event::Init) => self.apply(watcher::Event::Init),
+                Ok(event) => {
+                    outage.works();
+                    self.apply(event);
+                }
+                Err(error) => outage.failed(&chain(&error)),
             }
         }
     }

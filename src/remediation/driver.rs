@@ -39,7 +39,7 @@ use crate::{
     clock::Clock,
     leader::{Handover, Term},
     policy::PolicyStore,
-    telemetry::Metrics,
+    telemetry::{Metrics, chain, metrics::ApiErrorReason},
     triage::PolicyKey,
 };
 
@@ -138,6 +138,9 @@ impl Driver {
             unseen: HashMap::new(),
         };
         desk.work(stop).await;
+        // Whoever leads next counts them.
+        desk.held.clear();
+        desk.count();
         Ok(())
     }
 
@@ -428,10 +431,11 @@ impl Desk<'_> {
                 false
             }
             failed => {
-                let why = match failed {
-                    Ok(Err(error)) => error.to_string(),
-                    _ => "no answer in time".to_owned(),
+                let (reason, why) = match &failed {
+                    Ok(Err(error)) => (ApiErrorReason::of(error), chain(error)),
+                    _ => (ApiErrorReason::NoAnswer, "no answer in time".to_owned()),
                 };
+                self.driver.metrics.api_error("update", reason);
                 warn!(remediation = %key, why, "its status was not written; it is read again first");
                 if acting && let Some(held) = self.held.get_mut(key) {
                     // It may have been: the slot is kept until it is known.

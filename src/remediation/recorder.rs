@@ -25,6 +25,7 @@ use crate::{
         intake::{AlertOutcome, Intake, NotReady, Outcome, Report},
         sources::Source,
     },
+    telemetry::{Metrics, chain, metrics::ApiErrorReason},
     triage::{Decision, Match, Rules, SourceScope, triage},
 };
 
@@ -36,13 +37,22 @@ const FIELD_MANAGER: &str = "paramedic-intake";
 
 /// Takes in notifications.
 pub struct Recorder {
-    client: Client,
-    policies: Arc<PolicyStore>,
-    records: Arc<RecordCache>,
-    readiness: Readiness,
-    clock: Clock,
-    own_namespace: String,
-    open_per_policy: usize,
+    /// A client that does not retry by itself: the sender does.
+    pub client: Client,
+    /// The policies in force.
+    pub policies: Arc<PolicyStore>,
+    /// What is on record.
+    pub records: Arc<RecordCache>,
+    /// Whether that is known, and whether this process goes on.
+    pub readiness: Readiness,
+    /// The time.
+    pub clock: Clock,
+    /// Counts what the API refuses.
+    pub metrics: Arc<Metrics>,
+    /// Paramedic's own namespace.
+    pub own_namespace: String,
+    /// How many open records a policy may have.
+    pub open_per_policy: usize,
 }
 
 /// What one match asks for.
@@ -60,19 +70,6 @@ struct Written {
 }
 
 impl Recorder {
-    /// With a client that does not retry by itself: the sender does.
-    pub fn new(
-        client: Client,
-        policies: Arc<PolicyStore>,
-        records: Arc<RecordCache>,
-        readiness: Readiness,
-        clock: Clock,
-        own_namespace: String,
-        open_per_policy: usize,
-    ) -> Self {
-        Self { client, policies, records, readiness, clock, own_namespace, open_per_policy }
-    }
-
     /// What is to be written for an alert; mostly nothing.
     fn decide(&self, source: &Source, alert: &Alert, now: Timestamp) -> Vec<Step> {
         let Some(ends_at) = alert.ends_at.filter(|_| alert.state == AlertState::Resolved) else {
@@ -136,11 +133,18 @@ impl Recorder {
                 Written { outcome: Outcome::Known, detail: None, key: Some(key) }
             }
             Ok(Err(error)) if is_final(&error) => {
+                self.metrics.api_error("create", ApiErrorReason::of(&error));
                 warn!(remediation = %key, %error, "the API refuses the record for good");
                 Written { outcome: Outcome::Refused, detail: Some(error.to_string()), key: Some(key) }
             }
-            Ok(Err(error)) => not_durable(key, &error.to_string()),
-            Err(_) => not_durable(key, "the API did not answer in time"),
+            Ok(Err(error)) => {
+                self.metrics.api_error("create", ApiErrorReason::of(&error));
+                not_durable(key, &chain(&error))
+            }
+            Err(_) => {
+                self.metrics.api_error("create", ApiErrorReason::NoAnswer);
+                not_durable(key, "the API did not answer in time")
+            }
         }
     }
 
@@ -167,6 +171,7 @@ impl Recorder {
                 Ok(Err(error)) => error,
             };
             let conflict = matches!(&error, kube::Error::Api(status) if status.code == 409);
+            self.metrics.api_error("patch", ApiErrorReason::of(&error));
             if !conflict {
                 return match error {
                     // It is gone: there is nothing left to write to.
@@ -174,7 +179,7 @@ impl Recorder {
                     error if is_final(&error) => {
                         Written { outcome: Outcome::Refused, detail: Some(error.to_string()), key: Some(key) }
                     }
-                    error => not_durable(key, &error.to_string()),
+                    error => not_durable(key, &chain(&error)),
                 };
             }
             match timeout_at(deadline, api.get_opt(&key.name)).await {

@@ -1,10 +1,11 @@
 //! The HTTP servers: intake and health on one port, metrics on another.
 //!
-//! `sources` and `throttle` say who sends, `webhook` takes what is sent, `intake` is the seam to what makes it durable,
+//! `sources`, `secret` and `throttle` say who sends, `webhook` takes what is sent, `intake` is the seam to what makes it durable,
 //! `health` tells how it goes.
 
 pub mod health;
 pub mod intake;
+mod secret;
 pub mod sources;
 pub mod throttle;
 mod webhook;

@@ -3,18 +3,14 @@
 //! Takes an `Authorization` header; gives the [`Source`]. Only digests of secrets are kept, and every one of them is
 //! compared in constant time, so that neither the content nor the length of a secret shows in how long an answer takes.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use base64::{Engine, prelude::BASE64_STANDARD};
-use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use tokio_util::sync::CancellationToken;
 
+pub use super::secret::warn_of_short_secrets;
+use super::secret::{Secret, SecretDigest, presented};
 use crate::{
     config::{SourceConfig, UNAUTHENTICATED},
     policy::ALL_NAMESPACES,
@@ -24,9 +20,6 @@ use crate::{
 
 /// How often the files are read again. Mounts of Secrets swap symbolic links, which watches of a file miss.
 const RELOAD_EVERY: Duration = Duration::from_secs(2);
-
-/// A secret shorter than this can be guessed; it is taken, with a warning.
-const SHORT_SECRET: usize = 16;
 
 /// What a credential stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,15 +83,6 @@ pub enum SourceError {
     },
 }
 
-type SecretDigest = [u8; 32];
-
-/// Where a source's secret comes from.
-#[derive(Clone, Debug)]
-enum Secret {
-    Tokens(PathBuf),
-    Password { username: String, file: PathBuf },
-}
-
 #[derive(Debug)]
 struct Entry {
     source: Arc<Source>,
@@ -151,6 +135,11 @@ impl Sources {
         }
         let entry = usize::try_from(found).ok().and_then(|index| self.entries.get(index))?;
         Some(Arc::clone(&entry.source))
+    }
+
+    /// Whether nobody has to say who he is.
+    pub const fn are_open(&self) -> bool {
+        self.open.is_some()
     }
 
     /// The source of this name: what an Alertmanager that is asked stands for.
@@ -224,41 +213,9 @@ fn entry(config: &SourceConfig) -> Result<Entry, SourceError> {
 
 fn read(entry: &Entry) -> Result<Vec<SecretDigest>, SourceError> {
     let name = || entry.source.name.clone();
-    let content = |file: &Path| {
-        std::fs::read_to_string(file).map_err(|why| SourceError::Unreadable {
-            name: name(),
-            file: file.to_owned(),
-            why,
-        })
-    };
-    let (file, digests) = match &entry.secret {
-        Secret::Tokens(file) => {
-            let content = content(file)?;
-            (file, content.lines().map(str::trim).filter(|token| !token.is_empty()).map(token_digest).collect())
-        }
-        Secret::Password { username, file } => {
-            let content = content(file)?;
-            let password = content.trim_end_matches(['\r', '\n']);
-            let digest = (!password.is_empty()).then(|| password_digest(username, password));
-            (file, digest.into_iter().collect::<Vec<_>>())
-        }
-    };
-    if digests.is_empty() { Err(SourceError::Empty { name: name(), file: file.clone() }) } else { Ok(digests) }
-}
-
-/// Warns of secrets that are easy to guess. Once, at the start.
-pub fn warn_of_short_secrets(configured: &[SourceConfig]) {
-    for source in configured {
-        let password = source.basic_auth.as_ref().map(|basic| &basic.password_file);
-        let Some(file) = source.token_file.as_ref().or(password) else { continue };
-        let Ok(content) = std::fs::read_to_string(file) else { continue };
-        if content.lines().map(str::trim).any(|secret| !secret.is_empty() && secret.len() < SHORT_SECRET) {
-            tracing::warn!(
-                source = source.name,
-                "its secret is shorter than {SHORT_SECRET} characters and can be guessed; take `openssl rand -hex 32`"
-            );
-        }
-    }
+    let file = || entry.secret.file().to_owned();
+    let digests = entry.secret.read().map_err(|why| SourceError::Unreadable { name: name(), file: file(), why })?;
+    if digests.is_empty() { Err(SourceError::Empty { name: name(), file: file() }) } else { Ok(digests) }
 }
 
 /// Two entries that share a digest.
@@ -273,38 +230,10 @@ fn same_secret(entries: &[Entry], at: usize, other: usize) -> SourceError {
     SourceError::SameSecret { name: entries[at].source.name.clone(), other: entries[other].source.name.clone() }
 }
 
-fn token_digest(token: &str) -> SecretDigest {
-    Sha256::new().chain_update(b"bearer\0").chain_update(token).finalize().into()
-}
-
-fn password_digest(username: &str, password: &str) -> SecretDigest {
-    // A user name has no colon (RFC 7617), so what comes before the first one can only be it.
-    Sha256::new()
-        .chain_update(b"basic\0")
-        .chain_update(username)
-        .chain_update(b":")
-        .chain_update(password)
-        .finalize()
-        .into()
-}
-
-/// The digest of what a header presents.
-fn presented(authorization: &str) -> Option<SecretDigest> {
-    let (scheme, rest) = authorization.trim().split_once(' ')?;
-    let rest = rest.trim();
-    if scheme.eq_ignore_ascii_case("bearer") {
-        Some(token_digest(rest))
-    } else if scheme.eq_ignore_ascii_case("basic") {
-        let decoded = String::from_utf8(BASE64_STANDARD.decode(rest).ok()?).ok()?;
-        let (username, password) = decoded.split_once(':')?;
-        Some(password_digest(username, password))
-    } else {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+
     use super::*;
     use crate::config::BasicAuth;
 

@@ -63,6 +63,8 @@ pub struct Webhook<I> {
 enum Refusal {
     #[error("no valid credential; send a bearer token or basic auth of one of the configured sources")]
     Unauthenticated { throttled: bool },
+    #[error("a browser sent this; without sources, any page that somebody opens could, so it is refused")]
+    Browser,
     #[error("source `{source_name}` may not post as receiver `{receiver}`")]
     Receiver { source_name: String, receiver: String },
     #[error("{0}")]
@@ -87,7 +89,7 @@ impl Refusal {
     const fn status(&self) -> StatusCode {
         match self {
             Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
-            Self::Receiver { .. } => StatusCode::FORBIDDEN,
+            Self::Receiver { .. } | Self::Browser => StatusCode::FORBIDDEN,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(_) | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
             // Not 408: that would be final, and whether a slow sender is slow for ever is not known.
@@ -174,6 +176,11 @@ impl<I: Intake> Webhook<I> {
 
     async fn authenticate(&self, headers: &HeaderMap, client: IpAddr) -> Result<Arc<Source>, Refusal> {
         let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        // Loopback keeps other machines out, but not the pages in a browser on this one. A browser adds Origin to every
+        // POST, and no page can stop it; no sender of alerts does.
+        if self.sources.are_open() && headers.contains_key(header::ORIGIN) {
+            return Err(Refusal::Browser);
+        }
         if let Some(source) = self.sources.authenticate(authorization) {
             return Ok(source);
         }

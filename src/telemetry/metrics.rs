@@ -1,5 +1,5 @@
 //! The metrics. Every label's values come from a closed list, the configuration, or a list with a cap; never from an
-//! alert.
+//! alert. Longer than most files, because what a family is called, what it means and how it is recorded stay side by side.
 
 use std::{
     collections::BTreeSet,
@@ -8,18 +8,19 @@ use std::{
 };
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
-    metrics::{
-        counter::Counter,
-        family::{Family, MetricConstructor},
-        gauge::Gauge,
-        histogram::Histogram,
-        info::Info,
-    },
+    encoding::text,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
 
-use super::memory::ResidentMemory;
+pub use super::labels::ApiErrorReason;
+use super::{
+    labels::{
+        ActionLabels, AlertLabels, ApiErrorLabels, CodeLabel, Minutes, PhaseLabel, PolicyLabel, PolicyLabels,
+        SourceLabel, TransitionLabels, Word, milliseconds,
+    },
+    memory::ResidentMemory,
+};
 use crate::{
     api::{ActionOutcome, Phase, Reason},
     policy::Origin,
@@ -53,132 +54,6 @@ pub struct Metrics {
     alert_to_action: Histogram,
     leader: Gauge,
     api_errors: Family<ApiErrorLabels, Counter>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AlertLabels {
-    source: String,
-    outcome: Word,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SourceLabel {
-    source: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CodeLabel {
-    code: u16,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PolicyLabels {
-    origin: Word,
-    accepted: Word,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PolicyLabel {
-    policy: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PhaseLabel {
-    phase: Word,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TransitionLabels {
-    phase: Word,
-    reason: Word,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ActionLabels {
-    action: Word,
-    outcome: Word,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ApiErrorLabels {
-    verb: Word,
-    reason: Word,
-}
-
-/// A value from a closed list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Word(&'static str);
-
-impl EncodeLabelValue for Word {
-    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
-        EncodeLabelValue::encode(&self.0, encoder)
-    }
-}
-
-/// Makes the histograms of what takes seconds to an hour.
-#[derive(Clone, Copy)]
-struct Minutes;
-
-impl MetricConstructor<Histogram> for Minutes {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new([1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0])
-    }
-}
-
-fn milliseconds() -> Histogram {
-    Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
-}
-
-/// Why a call of the Kubernetes API failed, as far as a metric tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ApiErrorReason {
-    /// 401 or 403
-    Forbidden,
-    /// 404
-    NotFound,
-    /// 409
-    Conflict,
-    /// 422
-    Invalid,
-    /// 429
-    TooManyRequests,
-    /// 5xx
-    Server,
-    /// Any other answer
-    OtherAnswer,
-    /// No answer
-    NoAnswer,
-}
-
-impl ApiErrorReason {
-    /// Of an error of the client.
-    pub fn of(error: &kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) => match status.code {
-                401 | 403 => Self::Forbidden,
-                404 => Self::NotFound,
-                409 => Self::Conflict,
-                422 => Self::Invalid,
-                429 => Self::TooManyRequests,
-                500.. => Self::Server,
-                _ => Self::OtherAnswer,
-            },
-            _ => Self::NoAnswer,
-        }
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Forbidden => "Forbidden",
-            Self::NotFound => "NotFound",
-            Self::Conflict => "Conflict",
-            Self::Invalid => "Invalid",
-            Self::TooManyRequests => "TooManyRequests",
-            Self::Server => "Server",
-            Self::OtherAnswer => "OtherAnswer",
-            Self::NoAnswer => "NoAnswer",
-        }
-    }
 }
 
 impl Default for Metrics {

@@ -1,7 +1,10 @@
 //! What Paramedic says about itself: logs and metrics.
 
+mod labels;
 pub mod logs;
 mod memory;
 pub mod metrics;
+mod outage;
 
 pub use metrics::Metrics;
+pub use outage::{Outage, chain};

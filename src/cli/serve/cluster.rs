@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     server::health::{API, Readiness},
-    telemetry::{Metrics, metrics::ApiErrorReason},
+    telemetry::{Metrics, Outage, chain, metrics::ApiErrorReason},
 };
 
 /// How often the API server is asked whether it answers, and how long it may take.
@@ -62,18 +62,27 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ClusterError>
 
 /// Keeps asking the API server whether it answers, until `stop`.
 pub async fn watch(client: Client, readiness: Readiness, metrics: std::sync::Arc<Metrics>, stop: CancellationToken) {
+    let outage = Outage::of("the API server");
     let asking = async {
         loop {
-            match timeout(ANSWER_WITHIN, client.apiserver_version()).await {
-                Ok(Ok(_)) => readiness.pass_for(API, FRESH_FOR),
-                // Left to run out: a single failure is none.
-                Ok(Err(error)) => {
-                    metrics.api_error("get", ApiErrorReason::of(&error));
-                    tracing::warn!("the API server does not answer: {error}");
+            let problem = match timeout(ANSWER_WITHIN, client.apiserver_version()).await {
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some((ApiErrorReason::of(&error), chain(&error))),
+                Err(_) => Some((ApiErrorReason::NoAnswer, format!("no answer within {} s", ANSWER_WITHIN.as_secs()))),
+            };
+            match problem {
+                None => {
+                    outage.works();
+                    readiness.pass_for(API, FRESH_FOR);
                 }
-                Err(_) => {
-                    metrics.api_error("get", ApiErrorReason::NoAnswer);
-                    tracing::warn!("the API server does not answer within {} s", ANSWER_WITHIN.as_secs());
+                Some((reason, why)) => {
+                    metrics.api_error("get", reason);
+                    outage.failed(&why);
+                    // One failure is none: an earlier answer holds for its time, and only then is this the reason. The
+                    // log has the cause; strangers who ask need not learn where the API server is.
+                    if readiness.check(API).is_err() {
+                        readiness.fail(API, format!("does not answer: {}", reason.as_str()));
+                    }
                 }
             }
             tokio::time::sleep(ASK_EVERY).await;

@@ -54,15 +54,16 @@ pub(super) fn start(parts: &Parts, tasks: &mut Tasks) -> Result<Recorder, Alertm
         stop.run_until_cancelled(reporter).await;
     });
 
-    Ok(Recorder::new(
-        parts.clients.once.clone(),
-        Arc::clone(&parts.policies),
+    Ok(Recorder {
+        client: parts.clients.once.clone(),
+        policies: Arc::clone(&parts.policies),
         records,
-        parts.readiness.clone(),
-        parts.clock.clone(),
-        config.namespace.clone(),
-        config.engine.open_per_policy,
-    ))
+        readiness: parts.readiness.clone(),
+        clock: parts.clock.clone(),
+        metrics: Arc::clone(&parts.metrics),
+        own_namespace: config.namespace.clone(),
+        open_per_policy: config.engine.open_per_policy,
+    })
 }
 
 fn follow_records(client: &Client, records: &Arc<RecordCache>, tasks: &mut Tasks) {

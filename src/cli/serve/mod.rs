@@ -5,7 +5,13 @@ mod engine;
 mod policies;
 mod tasks;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +41,7 @@ use crate::{
 
 /// Options of `serve`. Each goes before the environment, which goes before the file.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = VARIABLES.as_str())]
 pub struct Args {
     /// The configuration file. Default: paramedic.yaml, where it is there.
     #[arg(long, value_name = "FILE", env = "PARAMEDIC_CONFIG")]
@@ -55,6 +62,16 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 }
+
+/// Every setting's variable with its default, for `--help`.
+static VARIABLES: LazyLock<String> = LazyLock::new(|| {
+    let lines = config::settings().into_iter().map(|(path, default)| {
+        let default = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+        format!("  {:<40} {:<28} {default}", config::variable(&path), path.join("."))
+    });
+    let heading = "Variables, with the setting in the configuration file that each stands for, and its default:\n";
+    heading.to_owned() + &lines.collect::<Vec<_>>().join("\n")
+});
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +108,12 @@ pub enum ServeError {
 /// Runs the subcommand; gives the exit code.
 pub fn run(args: &Args) -> u8 {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let ended = runtime.map_err(ServeError::from).and_then(|runtime| runtime.block_on(serve(args)));
+    let ended = runtime.map_err(ServeError::from).and_then(|runtime| {
+        let ended = runtime.block_on(serve(args));
+        // What still reads a file or parses a body was given its time by the drain.
+        runtime.shutdown_background();
+        ended
+    });
     match ended {
         Ok(()) => OK,
         Err(error) => {
@@ -158,7 +180,11 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
 
     tracing::info!("shutting down");
     parts.readiness.shut_down();
-    drain(tasks, servers, &handles, config.shutdown_deadline.get()).await;
+    tokio::select! {
+        () = drain(tasks, servers, &handles, config.shutdown_deadline.get()) => {}
+        _ = terminate.recv() => tracing::warn!("a second signal: what is under way is cut off"),
+        _ = interrupt.recv() => tracing::warn!("a second signal: what is under way is cut off"),
+    }
     match ended {
         None => Ok(()),
         Some(ended) => Err(ended.into()),

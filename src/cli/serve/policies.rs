@@ -17,6 +17,7 @@ const RELOAD_EVERY: Duration = Duration::from_secs(5);
 /// the first alert.
 pub fn load(paths: &[PathBuf], store: &PolicyStore, metrics: &Metrics) -> Result<(), Vec<FileProblem>> {
     let policies = policy::load(paths)?;
+    tracing::info!("{} policies from files", policies.len());
     put(policies, store, metrics);
     Ok(())
 }
@@ -29,29 +30,30 @@ fn put(policies: Vec<policy::Policy>, store: &PolicyStore, metrics: &Metrics) {
     }
     metrics.policies(Origin::File, all.saturating_sub(rejected.len()), rejected.len());
     metrics.policy_reload(true);
-    tracing::info!("{all} policies from files");
+    tracing::debug!("{all} policies from files");
 }
 
 /// Keeps reading the files until `stop`. A bad file keeps the last good set in force; it is counted each time, and
 /// logged when it is new.
 pub async fn watch(paths: Vec<PathBuf>, store: Arc<PolicyStore>, metrics: Arc<Metrics>, stop: CancellationToken) {
-    // Compared as read, so that a file that is only touched changes nothing.
-    let mut last = policy::load(&paths);
+    // Compared as read, so that a file that is only touched changes nothing. The first time there is nothing to compare
+    // with: the files may have changed since the start.
+    let mut last = None;
     while stop.run_until_cancelled(tokio::time::sleep(RELOAD_EVERY)).await.is_some() {
         let again = paths.clone();
         let Ok(now) = tokio::task::spawn_blocking(move || policy::load(&again)).await else { continue };
         match &now {
             Err(problems) => {
                 metrics.policy_reload(false);
-                if now != last {
+                if last.as_ref() != Some(&now) {
                     for problem in problems {
                         tracing::error!("{problem}; the last good policies stay in force");
                     }
                 }
             }
-            Ok(policies) if now != last => put(policies.clone(), &store, &metrics),
-            Ok(_) => {}
+            Ok(policies) if last.as_ref() != Some(&now) => put(policies.clone(), &store, &metrics),
+            Ok(_) => metrics.policy_reload(true),
         }
-        last = now;
+        last = Some(now);
     }
 }

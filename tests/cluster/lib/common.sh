@@ -3,6 +3,10 @@
 # lock, and how processes are started and ended. Sourced, never run; does
 # nothing by itself.
 
+# what fails under `set -e` says where (not in subshells: some may fail)
+set -E
+trap '((BASH_SUBSHELL)) || printf "rig: failed (%d) at %s:%d: %s\n" "$?" "${BASH_SOURCE[0]}" "$LINENO" "$BASH_COMMAND" >&2' ERR
+
 RIG_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 REPO=$(cd "$RIG_DIR/../.." && pwd)
 export RIG_DIR REPO
@@ -132,11 +136,12 @@ kill_cgroup() {
 # spawn NAME PLACE COMMAND...: a daemon in the namespaces and the cgroup of a
 # place (cp, node-1, node-2); pid and start in $RUN/pid/NAME, output in $LOG/NAME.log.
 spawn() {
-  local name=$1 place=$2
+  local name=$1 place=$2 holder
   shift 2
   local enter=(nsenter "--net=$RUN/netns/$place")
   if [[ $place == node-* && -e $RUN/pid/$place-holder && $name != *-holder ]]; then
-    enter+=("--mount=/proc/$(pid_of "$place-holder")/ns/mnt")
+    holder=$(pid_of "$place-holder")
+    enter+=("--mount=/proc/$holder/ns/mnt")
   fi
   mkdir -p "$TRACK/$place/sys" "$RUN/pid"
   # shellcheck disable=SC2016 # the inner shell's variables

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154
-# Prometheus and Alertmanager (Debian's), in the control plane's namespace.
+# Prometheus and Alertmanager (Debian's, unpacked), in the control plane's namespace.
 
 PROMETHEUS_URL=http://$CP_IP:9090
 ALERTMANAGER_URL=http://$CP_IP:9093
@@ -86,8 +86,19 @@ write_rules() {
   rm -rf "$new" "$new.log"
 }
 
+# Debian's builds look for their templates and pages in /usr/share, where an
+# unpacked package has not put them: each sees them there, and only it.
+# shellcheck disable=SC2016 # the inner shell's variables
+with_share() {
+  local share
+  share=$(realpath "$BIN/promtool")
+  spawn "$1" cp unshare --mount --propagation private sh -c \
+    'mount -t overlay rig -o "lowerdir=$1:/usr/share" /usr/share && shift && exec "$@"' sh \
+    "${share%/bin/promtool}/share" "${@:2}"
+}
+
 start_prometheus() {
-  spawn prometheus cp "$BIN/prometheus" --config.file="$RUN/prometheus/prometheus.yml" \
+  with_share prometheus "$BIN/prometheus" --config.file="$RUN/prometheus/prometheus.yml" \
     --web.listen-address="$CP_IP:9090" --web.external-url="$PROMETHEUS_URL" --web.enable-lifecycle \
     --storage.tsdb.path="$DATA/prometheus" --storage.tsdb.retention.time=6h \
     --rules.alert.resend-delay=5s --log.level=warn
@@ -120,7 +131,7 @@ EOF
 }
 start_alertmanager() {
   # no cluster: a lone one that gossips waits for peers and remembers too much
-  spawn alertmanager cp "$BIN/alertmanager" --config.file="$RUN/alertmanager/alertmanager.yml" \
+  with_share alertmanager "$BIN/alertmanager" --config.file="$RUN/alertmanager/alertmanager.yml" \
     --web.listen-address="$CP_IP:9093" --web.external-url="$ALERTMANAGER_URL" \
     --storage.path="$DATA/alertmanager" --cluster.listen-address= --log.level=warn
 }

@@ -1,0 +1,30 @@
+//! The stories, by what they are about.
+
+mod access;
+mod consent;
+mod crashes;
+mod deliveries;
+mod ladder;
+mod limits;
+mod outage;
+mod restart;
+mod targets;
+mod whole_loop;
+
+use crate::harness::Entry;
+
+/// All of them. Those that run alone do so in this order, and the last one judges the whole run.
+pub fn all() -> Vec<Entry> {
+    let mut entries = Vec::new();
+    entries.extend(whole_loop::stories());
+    entries.extend(deliveries::stories());
+    entries.extend(consent::stories());
+    entries.extend(targets::stories());
+    entries.extend(limits::stories());
+    entries.extend(ladder::stories());
+    entries.extend(restart::stories());
+    entries.extend(crashes::stories());
+    entries.extend(outage::stories());
+    entries.extend(access::stories());
+    entries
+}
