@@ -18,9 +18,10 @@ own_cluster() {
     set +a
 }
 
-# attend COMMAND…: runs it beside the shell, so that the shell hears a signal at once and passes it on.
+# attend COMMAND…: runs it beside the shell, so that the shell hears a signal at once; what ends the script ends the command
+# and all that it started: it has a process group of its own.
 attend() {
-    "$@" &
+    setsid "$@" &
     attended=$!
     wait "$attended" || {
         local code=$?
@@ -35,7 +36,7 @@ clear_up() {
     # A second Ctrl-C must not leave half a cluster.
     trap '' INT TERM
     if [[ $attended ]]; then
-        kill "$attended" 2>/dev/null || true
+        kill -- "-$attended" 2>/dev/null || true
         wait "$attended" 2>/dev/null || true
     fi
     if [[ ${KEEP_CLUSTER:-} ]]; then
