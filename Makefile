@@ -15,7 +15,7 @@ E2E_FULL ?= $(E2E) --include-ignored
 BENCH ?= benches/run
 CRDS ?= $(CARGO) run --locked --quiet --bin paramedic -- crd --out k8s/crds
 
-.PHONY: help test lint e2e e2e-full bench image crds
+.PHONY: help test lint e2e e2e-full bench image crds docs
 
 help: ## What there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -53,3 +53,6 @@ image: ## Both images, by BUILDER (docker)
 
 crds: ## The custom resource definitions in k8s/crds, from the types
 	$(CRDS)
+
+docs: ## The reference of fields in docs/policies.md, from the same types
+	UPDATE_DOCS=1 $(CARGO) test --locked --quiet --test docs

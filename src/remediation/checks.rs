@@ -9,6 +9,7 @@ use super::{
 use crate::{
     action,
     api::{Action, Mode, ObjectKey, Phase, Reason, RemediationSpec},
+    policy::covers,
     target::{Resolved, Rollout, Unresolved},
     triage::PolicyKey,
 };
@@ -69,8 +70,9 @@ pub struct Admitted<'a> {
 type Stage = for<'a> fn(&Candidate<'a>, &Resolved) -> Result<(), Refusal>;
 
 /// The stages that need the target, in order. `rate` is last, so that nothing else can refuse after a slot is taken.
-const STAGES: [(&str, Stage); 9] = [
+const STAGES: [(&str, Stage); 10] = [
     ("opted out", opted_out),
+    ("permitted", permitted),
     ("possible", possible),
     ("same target", same_target),
     ("subject lock", subject_lock),
@@ -161,6 +163,16 @@ fn opted_out(_: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
     }
 }
 
+/// The record's own namespaces were looked at when its target was; the policy may have been narrowed since.
+fn permitted(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
+    let namespace = &resolved.target.namespace;
+    if covers(&candidate.in_force.namespaces, namespace) {
+        return Ok(());
+    }
+    let message = format!("policy {} may not touch namespace {namespace} any more", candidate.spec.policy);
+    Err(Refusal::end(Phase::Skipped, Reason::NotPermitted, message))
+}
+
 /// What the action can never do to this subject.
 fn possible(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
     let subject = &resolved.subject;
@@ -213,10 +225,11 @@ fn concurrency(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Ref
 }
 
 fn rate(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
-    candidate
-        .ledger()
-        .rate(&candidate.policy(), &candidate.in_force.limits, candidate.now)
-        .map_err(|limited| refusal(&limited, candidate, resolved))
+    for rate in candidate.in_force.rates {
+        let taken = candidate.ledger().rate(&candidate.policy(), rate, candidate.now);
+        taken.map_err(|limited| refusal(&limited, candidate, resolved))?;
+    }
+    Ok(())
 }
 
 fn refusal(limited: &Limited, candidate: &Candidate<'_>, resolved: &Resolved) -> Refusal {
@@ -233,9 +246,9 @@ fn refusal(limited: &Limited, candidate: &Candidate<'_>, resolved: &Resolved) ->
             format!("{subject} was acted on for {}; its cooldown of {} is not over", of(by), limits.cooldown),
         )
         .until(*until),
-        Limited::Rate { until } => Refusal::wait(
+        Limited::Rate { until, rate } => Refusal::wait(
             Reason::RateLimited,
-            format!("policy {policy} has used its {} actions in {}", limits.rate.actions, limits.rate.per),
+            format!("policy {policy} has used its {} actions in {}", rate.actions, rate.per),
         )
         .until(*until),
         Limited::PolicyConcurrency { running } => Refusal::wait(
@@ -251,16 +264,17 @@ fn refusal(limited: &Limited, candidate: &Candidate<'_>, resolved: &Resolved) ->
 
 /// Ready pods that would be left, against those that must be.
 ///
-/// A target that is not ready takes nothing away. A pod that we ended lately may still be listed as ready: it is gone.
+/// A pod that is not ready takes nothing away when it is restarted, and neither does a rollout where none is. A pod that we ended lately may still be listed as ready: it is gone.
 fn availability(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
     let subject = &resolved.subject;
     let desired = subject.state.desired;
-    match candidate.action(resolved) {
-        Some(Action::RestartPod(_)) => {}
+    let takes_nothing_away = match candidate.action(resolved) {
+        Some(Action::RestartPod(_)) => !resolved.target_ready,
         Some(Action::RolloutRestart(_)) => match subject.state.rollout {
             // New pods come first.
             Rollout::Surging => return Ok(()),
-            Rollout::OneByOne => {}
+            // Which pod comes first is the controller's choice, so that one of them is not ready does not help.
+            Rollout::OneByOne => resolved.pods.ready.is_empty(),
             Rollout::AllAtOnce | Rollout::Never => {
                 if candidate.in_force.limits.allow_single_replica && desired == 1 {
                     return Ok(());
@@ -272,8 +286,8 @@ fn availability(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Re
             }
         },
         None => return Ok(()),
-    }
-    if !resolved.target_ready {
+    };
+    if takes_nothing_away {
         return Ok(());
     }
     if desired <= 1 {
@@ -291,15 +305,15 @@ fn availability(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Re
     let gone = candidate.world.ledger.ended_lately(candidate.now);
     let ready = resolved.pods.ready.iter().filter(|uid| !gone.contains(uid.as_str())).count();
     let left = u32::try_from(ready).unwrap_or(u32::MAX).saturating_sub(1);
-    let needed = candidate.in_force.min_available.map(|share| share.of(desired)).into_iter().max().unwrap_or(desired);
-    if left >= needed {
+    let Some(share) = candidate.in_force.min_available.into_iter().find(|share| left < share.of(desired)) else {
         return Ok(());
-    }
+    };
     Err(Refusal::wait(
         Reason::Availability,
         format!(
-            "{} would have {left} ready pods left of {desired}, and minAvailable {} asks for {needed}",
-            subject.object, candidate.spec.limits.min_available
+            "{} would have {left} ready pods left of {desired}, and minAvailable {share} asks for {}",
+            subject.object,
+            share.of(desired)
         ),
     ))
 }
@@ -318,3 +332,6 @@ fn rollout(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal
 pub fn plan(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
     candidate.action(resolved).map(|action| action::plan(action, resolved)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,9 @@ pub struct PeerAnswer {
 /// One peer that knows such an alert is enough to know that it fires. That it does not, takes all of them, each of them
 /// up for long enough to have been told.
 pub fn asked(peers: &[PeerAnswer], counts: impl Fn(&PeerAlert) -> bool, now: Timestamp) -> Evidence {
+    if peers.is_empty() {
+        return Evidence::Unasked;
+    }
     let known = || peers.iter().filter_map(|peer| peer.alerts.as_ref().ok()).flatten().filter(|alert| counts(alert));
     if known().any(|alert| alert.state == PeerState::Active) {
         return Evidence::Firing;

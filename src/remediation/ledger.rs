@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    api::{ActionOutcome, Limits, ObjectKey, Phase, Remediation},
+    api::{ActionOutcome, Limits, ObjectKey, Phase, Rate, Remediation},
     triage::PolicyKey,
 };
 
@@ -57,6 +57,8 @@ pub enum Limited {
     Rate {
         /// When a slot is free again.
         until: Timestamp,
+        /// Which rate.
+        rate: Rate,
     },
     /// As many of the policy's remediations run as may.
     PolicyConcurrency {
@@ -175,9 +177,9 @@ impl Ledger {
     }
 
     /// Whether the policy has a slot left in its window.
-    pub fn rate(&self, policy: &PolicyKey, limits: &Limits, now: Timestamp) -> Result<(), Limited> {
-        let per = limits.rate.per.signed();
-        let actions = usize::try_from(limits.rate.actions).unwrap_or(usize::MAX);
+    pub fn rate(&self, policy: &PolicyKey, rate: Rate, now: Timestamp) -> Result<(), Limited> {
+        let per = rate.per.signed();
+        let actions = usize::try_from(rate.actions).unwrap_or(usize::MAX);
         let in_window: Vec<Timestamp> = self
             .marks
             .iter()
@@ -187,7 +189,7 @@ impl Ledger {
         match in_window.len().checked_sub(actions) {
             None => Ok(()),
             // The slot that is free first is that of the oldest action after whose end fewer than the limit are left.
-            Some(over) => Err(Limited::Rate { until: in_window.get(over).map_or(now, |at| after(*at, per)) }),
+            Some(over) => Err(Limited::Rate { until: in_window.get(over).map_or(now, |at| after(*at, per)), rate }),
         }
     }
 
@@ -211,12 +213,14 @@ impl Ledger {
     pub fn take(&mut self, mark: Mark) {
         let run = Run { record: mark.record.clone(), policy: mark.policy.clone(), target: mark.target.clone() };
         self.running.insert(mark.subject.clone(), run);
-        self.marks.push_back(mark);
+        self.note(mark);
     }
 
     /// Writes a simulated action down; nothing is held.
     pub fn note(&mut self, mark: Mark) {
-        self.marks.push_back(mark);
+        // Nearly always the end. A clock that was set back must not hide what was written before.
+        let place = self.marks.partition_point(|known| known.at <= mark.at);
+        self.marks.insert(place, mark);
     }
 
     /// Gives the newest slot of a record back: its action had no effect.
@@ -246,3 +250,6 @@ impl Ledger {
 pub(crate) fn after(at: Timestamp, duration: SignedDuration) -> Timestamp {
     at.checked_add(duration).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests;

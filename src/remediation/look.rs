@@ -17,7 +17,7 @@ use crate::{
     api::{Action, Pause, PauseScope, Remediation, RemediationSpec, RemediationStatus, Step},
     clients::{Alertmanager, PeerAlert},
     clock::Clock,
-    target::{Health, Lookup, Resolved, Resolver, Unresolved},
+    target::{Health, Lookup, Pods, Resolved, Resolver, Unresolved, WorkloadState},
 };
 
 /// How long the API has for all that is asked about one record at a time.
@@ -169,11 +169,7 @@ impl Looker {
         if workload.object.uid != subject.uid {
             return Err(format!("another object has the name of {subject}"));
         }
-        let ended = status.journal.last().map(|entry| &entry.target).filter(|target| target.kind == "Pod");
-        let health = match ended {
-            Some(target) if pods.ready.contains(&target.uid) => Health::Unhealthy(format!("{target} is still there")),
-            _ => workload.state.health(),
-        };
+        let health = health(status, &workload.state, &pods);
         let living =
             LivingSubject { namespace: subject.namespace.clone(), name: subject.name.clone(), pods: pods.names };
         Ok((health, living))
@@ -186,6 +182,20 @@ impl Looker {
         matchers.extend(spec.alert.labels.alertname().map(|name| Matcher::equal("alertname", name)));
         Some(join_all(peers.iter().map(|peer| ask(peer, &matchers))).await)
     }
+}
+
+/// A workload's status may lag, and a StatefulSet's counts pods that are on their way out as ready; so the pods
+/// themselves have to agree, and a pod that was ended has to be gone.
+fn health(status: &RemediationStatus, state: &WorkloadState, pods: &Pods) -> Health {
+    let ended = status.journal.last().map(|entry| &entry.target).filter(|target| target.kind == "Pod");
+    if let Some(target) = ended.filter(|target| pods.ending.contains(&target.uid) || pods.ready.contains(&target.uid)) {
+        return Health::Unhealthy(format!("{target} is not gone yet"));
+    }
+    let ready = u32::try_from(pods.ready.len()).unwrap_or(u32::MAX);
+    if ready < state.desired {
+        return Health::Unhealthy(format!("{ready} of {} pods are ready", state.desired));
+    }
+    state.health()
 }
 
 async fn ask(peer: &Alertmanager, matchers: &[Matcher]) -> PeerAnswer {
@@ -202,4 +212,61 @@ async fn ask(peer: &Alertmanager, matchers: &[Matcher]) -> PeerAnswer {
 pub(super) fn acted_at(record: &Remediation) -> Timestamp {
     let entry = record.status.as_ref().and_then(|status| status.journal.last());
     entry.map_or(record.spec.alert.received_at, |entry| entry.ended_at.unwrap_or(entry.started_at))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+    use super::*;
+    use crate::{
+        api::{ActionOutcome, JournalEntry, ObjectRef},
+        target::Rollout,
+    };
+
+    fn three_ready() -> WorkloadState {
+        WorkloadState {
+            desired: 3,
+            ready: 3,
+            updated: None,
+            observed: true,
+            total: Some(3),
+            rollout: Rollout::OneByOne,
+            selector: LabelSelector::default(),
+        }
+    }
+
+    fn ended(uid: &str) -> RemediationStatus {
+        let target = ObjectRef {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            namespace: "shop".to_owned(),
+            name: "db-0".to_owned(),
+            uid: uid.to_owned(),
+        };
+        let entry = JournalEntry {
+            step: 0,
+            action: "restartPod".to_owned(),
+            target,
+            started_at: Timestamp::UNIX_EPOCH,
+            ended_at: Some(Timestamp::UNIX_EPOCH),
+            outcome: ActionOutcome::Done,
+            message: None,
+        };
+        RemediationStatus { journal: vec![entry], ..RemediationStatus::default() }
+    }
+
+    fn pods(ready: &[&str], ending: &[&str]) -> Pods {
+        let owned = |uids: &[&str]| uids.iter().map(|uid| (*uid).to_owned()).collect();
+        Pods { ready: owned(ready), names: Vec::new(), ending: owned(ending) }
+    }
+
+    #[test]
+    fn a_statefulset_that_still_counts_the_ended_pod_as_ready_is_not_healthy_yet() {
+        let on_its_way_out = health(&ended("old"), &three_ready(), &pods(&["a", "b"], &["old"]));
+        assert_eq!(on_its_way_out, Health::Unhealthy("Pod shop/db-0 is not gone yet".to_owned()));
+        let not_replaced = health(&ended("old"), &three_ready(), &pods(&["a", "b"], &[]));
+        assert_eq!(not_replaced, Health::Unhealthy("2 of 3 pods are ready".to_owned()));
+        assert_eq!(health(&ended("old"), &three_ready(), &pods(&["a", "b", "new"], &[])), Health::Healthy);
+    }
 }

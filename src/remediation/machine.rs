@@ -94,6 +94,7 @@ impl Record<'_> {
         let policy = match self.world.policy {
             PolicyNow::InForce(policy) => policy,
             PolicyNow::Gone => return self.policy_changed("the policy is gone"),
+            PolicyNow::Unseen if self.overdue() => return self.waited_too_long(),
             PolicyNow::Unseen => {
                 let why = "the policy cannot be seen at the moment; it does not act until it can";
                 return self.wait(Reason::PolicyUnavailable, why.to_owned(), None);
@@ -109,8 +110,8 @@ impl Record<'_> {
         if let Evidence::Clear { .. } = self.world.evidence {
             return self.cleared();
         }
-        if self.status.phase == Phase::Waiting && self.in_phase() > WAITING_TIMEOUT {
-            return self.end(Phase::Failed, Reason::TimedOut, self.waited("it waited for more than a day"));
+        if self.overdue() {
+            return self.waited_too_long();
         }
         let Observed::Scene(scene) = &self.world.observed else {
             return self.unchanged(Effect::LookAgain(self.now));
@@ -127,6 +128,13 @@ impl Record<'_> {
             Ok(admitted) => admitted,
             Err(refusal) => return self.refused(refusal, scene),
         };
+        // Only an attempt can tell whether a budget gives way, and each is an entry of the journal.
+        if self.status.phase == Phase::Waiting
+            && self.status.reason == Some(Reason::Disruption)
+            && let Some(until) = self.status.until.filter(|until| self.now < *until)
+        {
+            return self.unchanged(Effect::LookAgain(until));
+        }
         if self.status.journal.len() >= JOURNAL_LENGTH {
             return self.end(Phase::Failed, Reason::NotHelped, "its journal is full".to_owned());
         }
@@ -158,6 +166,17 @@ impl Record<'_> {
         });
         let effect = if dry_run { Effect::LookAgain(after(self.now, OBSERVE_INTERVAL)) } else { Effect::Act };
         Next { status, effect }
+    }
+
+    /// Whether it has waited for longer than anything may, whatever for. Each reason begins the phase anew, so it is what
+    /// is left of the record's age without the time that counts for the other time-out.
+    fn overdue(&self) -> bool {
+        let age = self.now.duration_since(self.spec.alert.received_at);
+        self.status.phase == Phase::Waiting && age.saturating_sub(self.active()) > WAITING_TIMEOUT
+    }
+
+    fn waited_too_long(&self) -> Next {
+        self.end(Phase::Failed, Reason::TimedOut, self.waited("it waited for more than a day"))
     }
 
     fn refused(&self, refusal: Refusal, scene: &super::world::Scene) -> Next {
@@ -226,7 +245,10 @@ impl Record<'_> {
                 let status = record.entering(Phase::Verifying, Reason::InProgress, message);
                 Next { status, effect: Effect::LookAgain(after(self.now, VERIFY_INTERVAL)) }
             }
-            ActionOutcome::Disrupted => record.wait(Reason::Disruption, why, None),
+            ActionOutcome::Disrupted => {
+                let until = after(self.now, record.until_the_budget_is_asked_again());
+                record.wait(Reason::Disruption, why, Some(until))
+            }
             ActionOutcome::Conflict => {
                 record.again_later(Reason::TargetChanged, format!("the target had changed: {why}"))
             }
@@ -259,22 +281,22 @@ impl Record<'_> {
             let again = after(self.now, VERIFY_INTERVAL).min(deadline);
             return self.unchanged(Effect::LookAgain(again));
         }
-        self.deadline(recovery)
+        self.deadline(recovery, stable)
     }
 
-    fn deadline(&self, recovery: &Recovery) -> Next {
+    fn deadline(&self, recovery: &Recovery, stable: bool) -> Next {
         match (&recovery.health, &recovery.evidence) {
             (Health::Unhealthy(why), _) => self.next_step(Reason::NotHelped, &format!("not healthy in time: {why}")),
             (Health::Healthy, Evidence::Firing) => self.next_step(Reason::NotHelped, "the alert still fires"),
             (Health::Healthy, Evidence::Suppressed(by)) => {
                 self.next_step(Reason::NotHelped, &format!("the alert still fires, held back: {by}"))
             }
-            // Good at the very end, but not for long enough: a relapse cannot be told from a cure.
-            (Health::Healthy, Evidence::Clear { .. }) => {
-                self.next_step(Reason::NotHelped, "not healthy and quiet for long enough in time")
-            }
-            (Health::Healthy, Evidence::Unasked) => {
+            (Health::Healthy, Evidence::Unasked) if stable => {
                 self.succeeded(false, "healthy; nobody can be asked whether the alert is over".to_owned())
+            }
+            // Good at the very end, but not for long enough: a relapse cannot be told from a cure.
+            (Health::Healthy, Evidence::Clear { .. } | Evidence::Unasked) => {
+                self.next_step(Reason::NotHelped, "not healthy and quiet for long enough in time")
             }
             (Health::Healthy, Evidence::Unknown(why)) | (Health::Unknown(why), _) => {
                 self.end(Phase::Failed, Reason::Unverified, format!("whether it helped cannot be told: {why}"))
@@ -302,6 +324,9 @@ impl Record<'_> {
     }
 
     fn observing(&self) -> Next {
+        if let PolicyNow::Gone = self.world.policy {
+            return self.policy_changed("the policy is gone");
+        }
         let cleared = matches!(self.world.evidence, Evidence::Clear { .. });
         if !cleared && self.active() <= TOTAL_TIMEOUT {
             return self.unchanged(Effect::LookAgain(after(self.now, OBSERVE_INTERVAL)));
@@ -345,6 +370,14 @@ impl Record<'_> {
 
     fn again(&self, reason: Reason, message: String) -> Next {
         Next { status: self.entering(Phase::Pending, reason, message), effect: Effect::LookAgain(self.now) }
+    }
+
+    /// Twice as long after every refusal in a row, up to half an hour: a budget that gives way soon is noticed soon, and
+    /// one that does not is not asked so often within [`WAITING_TIMEOUT`] that the journal is full.
+    fn until_the_budget_is_asked_again(&self) -> SignedDuration {
+        let refusal = |entry: &&JournalEntry| entry.outcome == ActionOutcome::Disrupted;
+        let refusals = self.status.journal.iter().rev().take_while(refusal).count();
+        SignedDuration::from_secs(1 << refusals.min(11)).min(SignedDuration::from_mins(30))
     }
 
     /// Like [`Self::again`], but later with every entry of the journal, so that nothing is tried in a tight circle.
@@ -440,3 +473,8 @@ fn retry_after(reason: Reason, waited: SignedDuration) -> SignedDuration {
     };
     SignedDuration::from_secs((waited.as_secs() / 4).clamp(least, most))
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,8 @@ mod cache;
 mod checks;
 mod driver;
 mod evidence;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod held;
 mod index;
 mod ledger;

@@ -104,8 +104,13 @@ pub struct World<'a> {
 pub struct InForce {
     /// The mode.
     pub mode: Mode,
-    /// The limits; `min_available` is not merged, as a count and a share have no order.
+    /// The limits; `min_available` and `rate` are not merged: a count and a share have no order, and neither have five
+    /// an hour and a hundred a day.
     pub limits: Limits,
+    /// Both rates; each must hold.
+    pub rates: [crate::api::Rate; 2],
+    /// The namespaces that the policy may touch now.
+    pub namespaces: Vec<String>,
     /// Both availabilities; each must hold.
     pub min_available: [crate::api::CountOrPercent; 2],
 }
@@ -114,21 +119,17 @@ impl InForce {
     /// Of a record and its policy.
     pub fn of(spec: &RemediationSpec, policy: &Policy) -> Self {
         let (then, now) = (&spec.limits, &policy.spec.limits);
-        let slower = |a: crate::api::Rate, b: crate::api::Rate| {
-            // actions/per, compared without division.
-            let a_is_slower =
-                u128::from(a.actions) * b.per.get().as_nanos() <= u128::from(b.actions) * a.per.get().as_nanos();
-            if a_is_slower { a } else { b }
-        };
         Self {
             mode: spec.mode.min(policy.spec.mode),
             limits: Limits {
                 cooldown: then.cooldown.max(now.cooldown),
-                rate: slower(then.rate, now.rate),
+                rate: then.rate,
                 concurrency: then.concurrency.min(now.concurrency),
                 min_available: then.min_available,
                 allow_single_replica: then.allow_single_replica && now.allow_single_replica,
             },
+            rates: [then.rate, now.rate],
+            namespaces: policy.namespaces.clone(),
             min_available: [then.min_available, now.min_available],
         }
     }

@@ -56,6 +56,8 @@ pub struct Pods {
     pub ready: Vec<String>,
     /// The names of all that live.
     pub names: Vec<String>,
+    /// The UIDs of those that are on their way out or have finished.
+    pub ending: Vec<String>,
 }
 
 /// A target that was found, and all that has to be known of it before acting.
@@ -269,8 +271,10 @@ impl Resolver {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &workload.object.namespace);
         let params = ListParams::default().labels_from(&selector);
         let list = api.list(&params).await.map_err(|error| Unresolved::Api(error.to_string()))?;
-        let living = || list.items.iter().filter(|pod| !finished(pod) && pod.metadata.deletion_timestamp.is_none());
+        let lives = |pod: &&Pod| !finished(pod) && pod.metadata.deletion_timestamp.is_none();
+        let living = || list.items.iter().filter(lives);
         Ok(Pods {
+            ending: list.items.iter().filter(|pod| !lives(pod)).filter_map(ResourceExt::uid).collect(),
             ready: living().filter(|pod| is_ready(pod)).filter_map(ResourceExt::uid).collect(),
             names: living().map(ResourceExt::name_any).collect(),
         })

@@ -1,0 +1,683 @@
+//! What holds whatever happens: over random worlds and times, with several records that share a ledger, writes that
+//! fail or whose answers are lost, and leaders that crash. The records are driven as the driver drives them.
+
+use std::sync::Arc;
+
+use proptest::{collection::vec, prelude::*, sample::select};
+
+use super::*;
+use crate::{
+    api::{Limits, Mode, ObjectKey, Remediation},
+    remediation::{Ledger, Mark, fixtures::*},
+    target::Unresolved,
+    triage::PolicyKey,
+};
+
+const DESIRED: u32 = 4;
+
+// ---- what can happen
+
+/// What a look finds, for whatever the record is at.
+#[derive(Clone, Debug)]
+struct Sight {
+    evidence: Evidence,
+    paused: bool,
+    target: Sighting,
+    policy: PolicySight,
+    healthy: bool,
+    cancelled: bool,
+    write: Write,
+    outcome: ActionOutcome,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Sighting {
+    Found,
+    Missing,
+    NoAnswer,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum PolicySight {
+    InForce,
+    Unseen,
+    Gone,
+}
+
+/// What becomes of a write.
+#[derive(Clone, Copy, Debug)]
+enum Write {
+    Done,
+    Conflict,
+    /// It was done, but the answer was lost.
+    AnswerLost,
+    /// It was not done, and nobody was told.
+    RequestLost,
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Attend(usize, Sight),
+    Pass(i64),
+    /// The leader is gone; another one knows only what was written.
+    Crash,
+    /// The new pods of all workloads are ready.
+    Ready,
+}
+
+fn evidence() -> impl Strategy<Value = Evidence> {
+    prop_oneof![
+        8 => Just(Evidence::Firing),
+        2 => any::<bool>().prop_map(|confirmed| Evidence::Clear { confirmed }),
+        1 => Just(Evidence::Suppressed("silenced".to_owned())),
+        1 => Just(Evidence::Unknown("no answer".to_owned())),
+        1 => Just(Evidence::Unasked),
+    ]
+}
+
+fn outcome() -> impl Strategy<Value = ActionOutcome> {
+    prop_oneof![
+        8 => Just(ActionOutcome::Done),
+        1 => select(vec![
+            ActionOutcome::NotDone,
+            ActionOutcome::Disrupted,
+            ActionOutcome::Conflict,
+            ActionOutcome::Refused,
+            ActionOutcome::Unknown,
+        ]),
+    ]
+}
+
+fn sight() -> impl Strategy<Value = Sight> {
+    let target = prop_oneof![8 => Just(Sighting::Found), 1 => Just(Sighting::Missing), 1 => Just(Sighting::NoAnswer)];
+    let policy =
+        prop_oneof![30 => Just(PolicySight::InForce), 2 => Just(PolicySight::Unseen), 1 => Just(PolicySight::Gone)];
+    let write =
+        prop_oneof![10 => Just(Write::Done), 1 => select(vec![Write::Conflict, Write::AnswerLost, Write::RequestLost])];
+    let rarely = |one_in: u32| prop_oneof![one_in => Just(false), 1 => Just(true)];
+    (evidence(), rarely(8), target, policy, any::<bool>(), rarely(40), write, outcome()).prop_map(
+        |(evidence, paused, target, policy, healthy, cancelled, write, outcome)| Sight {
+            evidence,
+            paused,
+            target,
+            policy,
+            healthy,
+            cancelled,
+            write,
+            outcome,
+        },
+    )
+}
+
+fn event(records: usize) -> impl Strategy<Value = Event> {
+    prop_oneof![
+        12 => (0..records, sight()).prop_map(|(record, sight)| Event::Attend(record, sight)),
+        4 => prop_oneof![Just(1), Just(2), 1_i64..100, 1_i64..2000].prop_map(Event::Pass),
+        1 => Just(Event::Crash),
+        2 => Just(Event::Ready),
+    ]
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    (1_i64..1800, 1_u32..4, 600_i64..7200, 1_u32..3, 1_u32..=100).prop_map(
+        |(cooldown, actions, per, concurrency, share)| Limits {
+            cooldown: seconds(cooldown),
+            rate: rate(actions, per),
+            concurrency,
+            min_available: percent(share),
+            allow_single_replica: false,
+        },
+    )
+}
+
+// ---- those it happens to
+
+/// A workload as it really is. What the API lists may lag behind by as much as we allow for.
+#[derive(Clone, Debug)]
+struct App {
+    living: Vec<String>,
+    ended: Vec<(String, Timestamp)>,
+    starting: Vec<String>,
+    started: usize,
+}
+
+struct Kept {
+    fixture: RecordFixture,
+    /// What the leader believes is written.
+    held: RemediationStatus,
+    stale: bool,
+    good_since: Option<Timestamp>,
+    /// What its action came to, where it was begun by this leader.
+    outcome: Option<ActionOutcome>,
+    app: usize,
+    policy: usize,
+}
+
+struct Story {
+    policies: Vec<PolicyFixture>,
+    records: Vec<Kept>,
+    apps: Vec<App>,
+    ledger: Ledger,
+    shadow: Ledger,
+    now: i64,
+    max_concurrent: usize,
+}
+
+impl Story {
+    fn new(limits: &[Limits], dry_run: &[bool], records: &[(usize, usize, usize)], max_concurrent: usize) -> Self {
+        let policies: Vec<_> = limits
+            .iter()
+            .zip(dry_run)
+            .enumerate()
+            .map(|(number, (limits, dry_run))| {
+                let mode = if *dry_run { Mode::DryRun } else { Mode::Enforce };
+                let steps = vec![restart_pod(), delete_pod(), rollout_restart()];
+                a_policy(&format!("policy-{number}")).mode(mode).steps(steps).limits(|all| *all = limits.clone())
+            })
+            .collect();
+        let pods = |app: usize| (1..=DESIRED).map(|pod| format!("app{app}-{pod}")).collect();
+        let app = |app| App { living: pods(app), ended: Vec::new(), starting: Vec::new(), started: 0 };
+        let kept = |(number, (policy, app, pod)): (usize, &(usize, usize, usize))| {
+            let policy = policy % policies.len();
+            let record = a_record_of(&policies[policy].clone().build());
+            let fixture = record.named(&format!("rem-{number}")).about(&format!("app{app}-{}", pod + 1));
+            Kept {
+                held: fixture.status.clone(),
+                fixture,
+                stale: false,
+                good_since: None,
+                outcome: None,
+                app: *app,
+                policy,
+            }
+        };
+        let records = records.iter().enumerate().map(kept).collect();
+        let apps = (0..2).map(app).collect();
+        let (ledger, shadow) = (Ledger::default(), Ledger::default());
+        Self { policies, records, apps, ledger, shadow, now: 0, max_concurrent }
+    }
+
+    fn happen(&mut self, event: &Event) {
+        match event {
+            Event::Pass(seconds) => self.now += seconds,
+            Event::Crash => self.crash(),
+            Event::Ready => {
+                for app in &mut self.apps {
+                    app.living.append(&mut app.starting);
+                }
+            }
+            Event::Attend(record, sight) => self.attend(*record, sight),
+        }
+        self.ledger.forget(at(self.now));
+        self.limits_hold();
+    }
+
+    fn objects(&self) -> Vec<Remediation> {
+        self.records.iter().map(|record| record.fixture.object()).collect()
+    }
+
+    /// Only what is written is left. Where the leader was sure of it, its ledger was that of the records.
+    fn crash(&mut self) {
+        let (ledger, shadow) = Ledger::of(&self.objects(), at(self.now));
+        if self.records.iter().all(|record| !record.stale) {
+            self.same_verdicts(&ledger, &shadow);
+        }
+        (self.ledger, self.shadow) = (ledger, shadow);
+        for record in &mut self.records {
+            record.held = record.fixture.status.clone();
+            record.stale = false;
+            record.good_since = None;
+            record.outcome = None;
+        }
+    }
+
+    fn same_verdicts(&self, ledger: &Ledger, shadow: &Ledger) {
+        let now = at(self.now);
+        let mut askers: Vec<ObjectKey> = self.records.iter().map(|record| record.fixture.key.clone()).collect();
+        askers.push(key("stranger"));
+        for (grown, rebuilt) in [(&self.ledger, ledger), (&self.shadow, shadow)] {
+            assert_eq!(grown.running(), rebuilt.running());
+            assert_eq!(grown.ended_lately(now), rebuilt.ended_lately(now));
+            for policy in &self.policies {
+                let (limits, policy) = (&policy.spec.limits, PolicyKey::from(&policy.clone().build().reference));
+                assert_eq!(grown.rate(&policy, limits.rate, now), rebuilt.rate(&policy, limits.rate, now));
+                for subject in ["uid-app0", "uid-app1"] {
+                    let step = |ledger: &Ledger| ledger.first_step(&policy, subject, 3, now);
+                    assert_eq!(step(grown), step(rebuilt));
+                    for asker in &askers {
+                        assert_eq!(grown.lock(subject, asker), rebuilt.lock(subject, asker));
+                        let cooldown = |ledger: &Ledger| ledger.cooldown(subject, limits, asker, now);
+                        assert_eq!(cooldown(grown), cooldown(rebuilt));
+                        let concurrency = |ledger: &Ledger| ledger.concurrency(&policy, limits, 2, asker);
+                        assert_eq!(concurrency(grown), concurrency(rebuilt));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads a record again of which it is not known what is written.
+    fn refresh(&mut self, index: usize) {
+        let record = &mut self.records[index];
+        if !record.stale {
+            return;
+        }
+        let written = record.fixture.status.clone();
+        let announced = record.held.journal.len() > written.journal.len();
+        let undone = written.journal.last().is_some_and(|entry| !entry.outcome.counts());
+        let was_acting = record.held.phase == Phase::Acting && written.phase != Phase::Acting;
+        if announced || (was_acting && undone) {
+            self.ledger.give_back(&record.fixture.key);
+        }
+        self.ledger.follow(&record.fixture.key, written.phase);
+        record.held = written;
+        record.stale = false;
+    }
+
+    fn attend(&mut self, index: usize, sight: &Sight) {
+        self.refresh(index);
+        let now = at(self.now);
+        let found = self.scene(index, sight.target);
+        let target_ready = found.as_ref().is_ok_and(|found| found.target_ready);
+        let record = &mut self.records[index];
+        let before = record.held.clone();
+        let observed = match before.phase {
+            Phase::Acting => {
+                let entry = before.journal.last().unwrap();
+                let pod_is_gone = !self.apps[record.app].living.contains(&entry.target.name);
+                let seen = if pod_is_gone { ActionOutcome::Done } else { ActionOutcome::NotDone };
+                Observed::Outcome { outcome: record.outcome.unwrap_or(seen), message: None }
+            }
+            Phase::Verifying => {
+                let health = if sight.healthy { Health::Healthy } else { Health::Unhealthy("not yet".to_owned()) };
+                let good = sight.healthy && matches!(sight.evidence, Evidence::Clear { .. } | Evidence::Unasked);
+                record.good_since = if good { record.good_since.or(Some(now)) } else { None };
+                let (evidence, good_since) = (sight.evidence.clone(), record.good_since);
+                Observed::Recovery(Recovery { health, evidence, good_since })
+            }
+            Phase::Observing => Observed::Nothing,
+            _ => {
+                let pause = Ok(sight.paused.then(|| "freeze".to_owned()));
+                Observed::Scene(Box::new(crate::remediation::Scene { pause, target: found }))
+            }
+        };
+        let policy = match sight.policy {
+            PolicySight::InForce => PolicyNow::InForce(Arc::new(self.policies[record.policy].clone().build())),
+            PolicySight::Unseen => PolicyNow::Unseen,
+            PolicySight::Gone => PolicyNow::Gone,
+        };
+        let world = World {
+            key: &record.fixture.key,
+            cancel: sight.cancelled.then_some("enough"),
+            policy: &policy,
+            evidence: &sight.evidence,
+            observed,
+            ledger: &self.ledger,
+            shadow: &self.shadow,
+            max_concurrent: self.max_concurrent,
+        };
+        let next = next(&record.fixture.spec, &before, &world, now);
+        holds_of_every_transition(&record.fixture.spec, &before, &next);
+        if next.effect == Effect::Act {
+            assert_eq!(sight.evidence, Evidence::Firing, "it acted although the alert did not fire");
+            assert!(!sight.paused && !sight.cancelled, "it acted in a pause, or after it was cancelled");
+            assert!(matches!(sight.policy, PolicySight::InForce), "it acted without its policy");
+        }
+        if next.status != before && !self.write(index, &before, &next.status, sight.write) {
+            return;
+        }
+        if next.effect == Effect::Act {
+            self.act(index, sight.outcome, target_ready);
+        }
+    }
+
+    /// As the driver does: the limits are taken before the write, and given back where it certainly was not done.
+    fn write(&mut self, index: usize, before: &RemediationStatus, after: &RemediationStatus, write: Write) -> bool {
+        let record = &mut self.records[index];
+        let key = record.fixture.key.clone();
+        let acting = after.phase == Phase::Acting;
+        if after.journal.len() > before.journal.len() {
+            let (entry, subject) = (after.journal.last().unwrap(), after.subject.as_ref().unwrap());
+            let mark = Mark {
+                at: entry.started_at,
+                policy: record.fixture.policy(),
+                subject: subject.uid.clone(),
+                target: entry.target.uid.clone(),
+                step: entry.step,
+                record: key.clone(),
+            };
+            match (entry.outcome, write) {
+                (ActionOutcome::DryRun, Write::Done | Write::AnswerLost) => self.shadow.note(mark),
+                (ActionOutcome::DryRun, _) => {}
+                _ => self.ledger.take(mark),
+            }
+        }
+        match write {
+            Write::Done => {
+                record.fixture.status = after.clone();
+                record.held = after.clone();
+                record.outcome = None;
+                if before.phase != after.phase {
+                    record.good_since = None;
+                }
+                let undone = after.journal.last().is_some_and(|entry| !entry.outcome.counts());
+                if before.phase == Phase::Acting && undone {
+                    self.ledger.give_back(&key);
+                }
+                self.ledger.follow(&key, after.phase);
+                true
+            }
+            Write::Conflict => {
+                if acting {
+                    self.ledger.give_back(&key);
+                    self.ledger.follow(&key, before.phase);
+                }
+                record.stale = true;
+                false
+            }
+            Write::AnswerLost | Write::RequestLost => {
+                if acting {
+                    record.held = after.clone();
+                }
+                if let Write::AnswerLost = write {
+                    record.fixture.status = after.clone();
+                }
+                record.stale = true;
+                false
+            }
+        }
+    }
+
+    fn act(&mut self, index: usize, outcome: ActionOutcome, target_ready: bool) {
+        let record = &mut self.records[index];
+        assert_eq!(record.fixture.spec.mode, Mode::Enforce, "a dry run acted");
+        record.outcome = Some(outcome);
+        let entry = record.fixture.status.journal.last().unwrap();
+        let app = &mut self.apps[record.app];
+        if !matches!(outcome, ActionOutcome::Done | ActionOutcome::Unknown) || entry.action != "restartPod" {
+            return;
+        }
+        let target = entry.target.name.clone();
+        if target_ready {
+            let share = record.fixture.spec.limits.min_available;
+            let left = app.living.iter().filter(|pod| **pod != target).count();
+            assert!(left >= share.of(DESIRED) as usize, "{left} of {DESIRED} pods are left, and {share} must be");
+        }
+        app.living.retain(|pod| *pod != target);
+        app.starting.retain(|pod| *pod != target);
+        app.ended.push((target.clone(), at(self.now)));
+        app.started += 1;
+        let generation = app.started;
+        app.starting.push(format!("app{}-1{generation:03}", record.app));
+    }
+
+    /// The target: the pod that the alert names, or one that lives where that one is gone. The list still has as ready
+    /// what ended within two minutes.
+    fn scene(&self, index: usize, sighting: Sighting) -> Result<crate::target::Resolved, Unresolved> {
+        let record = &self.records[index];
+        let app = &self.apps[record.app];
+        let missing = || Unresolved::Missing { kind: "Pod", namespace: "shop".to_owned(), name: "the pod".to_owned() };
+        match sighting {
+            Sighting::Missing => return Err(missing()),
+            Sighting::NoAnswer => return Err(Unresolved::Api("no answer".to_owned())),
+            Sighting::Found => {}
+        }
+        let named = record.fixture.spec.alert.labels.get("pod").unwrap().to_owned();
+        let living = || app.living.iter().chain(&app.starting);
+        let name = living().find(|pod| **pod == named).or(living().next()).ok_or_else(missing)?;
+        let mut found = resolved(name);
+        let listed = app.ended.iter().filter(|(_, ended)| at(self.now).duration_since(*ended).as_secs() <= 120);
+        found.target_ready = app.living.contains(name);
+        found.subject.state.desired = DESIRED;
+        found.subject.state.updated = Some(DESIRED);
+        found.pods.ready =
+            app.living.iter().chain(listed.map(|(pod, _)| pod)).map(|pod| format!("uid-{pod}")).collect();
+        Ok(found)
+    }
+
+    /// What was written, whoever wrote it, stays within the limits.
+    fn limits_hold(&self) {
+        let running: Vec<&Kept> =
+            self.records.iter().filter(|record| record.fixture.status.phase.is_running()).collect();
+        assert!(running.len() <= self.max_concurrent, "more than {} run", self.max_concurrent);
+        for app in 0..self.apps.len() {
+            assert!(running.iter().filter(|record| record.app == app).count() <= 1, "two run on one subject");
+        }
+        let mut entries: Vec<(Timestamp, &Kept)> = Vec::new();
+        for record in &self.records {
+            let counting = record.fixture.status.journal.iter().filter(|entry| entry.outcome.counts());
+            entries.extend(counting.map(|entry| (entry.started_at, record)));
+        }
+        for (number, policy) in self.policies.iter().enumerate() {
+            let limits = &policy.spec.limits;
+            let of_policy = |record: &&&Kept| record.policy == number;
+            assert!(running.iter().filter(of_policy).count() <= limits.concurrency as usize, "concurrency of a policy");
+            for (end, _) in entries.iter().filter(|(_, record)| record.policy == number) {
+                let within = |(time, record): &&(Timestamp, &Kept)| {
+                    record.policy == number && time <= end && after(*time, limits.rate.per.signed()) > *end
+                };
+                let taken = entries.iter().filter(within).count();
+                assert!(taken <= limits.rate.actions as usize, "{taken} actions in {}", limits.rate.per);
+            }
+        }
+        for (later, record) in &entries {
+            let cooldown = self.policies[record.policy].spec.limits.cooldown.signed();
+            let too_early = |(earlier, other): &&(Timestamp, &Kept)| {
+                let another = other.app == record.app && other.fixture.key != record.fixture.key;
+                another && earlier <= later && after(*earlier, cooldown) > *later
+            };
+            assert!(!entries.iter().any(|entry| too_early(&entry)), "a cooldown was not kept");
+        }
+    }
+}
+
+/// What holds of every single transition.
+fn holds_of_every_transition(spec: &RemediationSpec, before: &RemediationStatus, next: &Next) {
+    let status = &next.status;
+    if before.phase.is_terminal() {
+        assert_eq!((status, &next.effect), (before, &Effect::End), "terminal is terminal");
+        return;
+    }
+    assert_eq!(status.phase.is_terminal(), next.effect == Effect::End, "the end is the end");
+    let old = before.journal.len();
+    assert!(status.journal.len() >= old, "a journal never shrinks");
+    assert!(status.journal.len() <= old.max(JOURNAL_LENGTH), "a journal is bounded");
+    let settled = if before.phase == Phase::Acting { old.saturating_sub(1) } else { old };
+    assert_eq!(status.journal[..settled], before.journal[..settled], "what is written stays as it was");
+    if next.effect == Effect::Act {
+        assert_eq!(status.journal.len(), old + 1, "no action without an entry before it");
+        let entry = &status.journal[old];
+        assert_eq!((entry.outcome, entry.step, status.phase), (ActionOutcome::Running, status.step, Phase::Acting));
+        assert_eq!(Some(&entry.target), status.target.as_ref());
+        assert!(status.subject.is_some() && status.plan.is_some());
+        assert_ne!(spec.mode, Mode::DryRun, "a dry run never acts");
+    } else {
+        let began = status.journal[settled..].iter().filter(|entry| entry.outcome == ActionOutcome::Running);
+        assert!(before.phase == Phase::Acting || began.count() == 0, "nothing is announced that is not done");
+    }
+    assert!(spec.mode != Mode::DryRun || !status.phase.is_running() || before.phase.is_running());
+    assert_eq!(next.effect == Effect::Observe, status.phase == Phase::Acting && next.effect != Effect::Act);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Limits hold, no two remediations run on a subject, journals only grow, a rebuilt ledger says the same.
+    #[test]
+    fn several_records_that_share_a_ledger_stay_within_every_limit(
+        limits in vec(limits(), 2),
+        dry_run in vec(prop_oneof![4 => Just(false), 1 => Just(true)], 2),
+        records in vec((0..2_usize, 0..2_usize, 0..3_usize), 1..7),
+        max_concurrent in 1..3_usize,
+        events in vec(event(6), 1..150),
+    ) {
+        let mut story = Story::new(&limits, &dry_run, &records, max_concurrent);
+        for event in &events {
+            let event = match event {
+                Event::Attend(record, sight) => Event::Attend(record % records.len(), sight.clone()),
+                other => other.clone(),
+            };
+            story.happen(&event);
+            for record in &story.records {
+                let running = |entry: &&JournalEntry| entry.outcome == ActionOutcome::Running;
+                let count = record.fixture.status.journal.iter().filter(running).count();
+                assert!(count <= 1, "at most one entry runs");
+                assert_eq!(count == 1, record.fixture.status.phase == Phase::Acting);
+            }
+        }
+    }
+
+    /// Whatever it meets, a record ends, within a day of waits, an hour of work, and its actions' own time.
+    #[test]
+    fn every_record_ends(
+        dry_run in any::<bool>(),
+        sights in vec((sight(), 0_i64..300), 1..30),
+    ) {
+        let mode = if dry_run { Mode::DryRun } else { Mode::Enforce };
+        let steps = vec![restart_pod(), delete_pod(), rollout_restart()];
+        let limits = Limits { cooldown: seconds(MINUTE), rate: rate(10, HOUR), ..Limits::default() };
+        let policy = a_policy("restart-cart").mode(mode).steps(steps).limits(|all| *all = limits.clone());
+        let mut story = Story::new(&[limits], &[dry_run], &[(0, 0, 0)], 1);
+        story.policies = vec![policy];
+        let mut turn = sights.iter().cycle();
+        while !story.records[0].fixture.status.phase.is_terminal() {
+            let (sight, pause) = turn.next().unwrap();
+            // What would end it early is left out.
+            let evidence = match &sight.evidence {
+                Evidence::Clear { .. } => Evidence::Firing,
+                other => other.clone(),
+            };
+            let policy = match sight.policy {
+                PolicySight::Gone => PolicySight::Unseen,
+                other => other,
+            };
+            let sight = Sight { evidence, policy, cancelled: false, write: Write::Done, ..sight.clone() };
+            story.happen(&Event::Attend(0, sight));
+            story.happen(&Event::Ready);
+            story.now += pause + 2;
+            let bound = DAY + HOUR + 64 * 10 * MINUTE;
+            prop_assert!(story.now < bound, "{:?}", story.records[0].fixture.status);
+        }
+    }
+}
+
+// ---- totality
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![
+        4 => (-3 * DAY..3 * DAY).prop_map(at),
+        1 => Just(Timestamp::MIN),
+        1 => Just(Timestamp::MAX),
+        1 => Just(Timestamp::UNIX_EPOCH),
+    ]
+}
+
+fn status() -> impl Strategy<Value = RemediationStatus> {
+    let outcome = select(vec![
+        ActionOutcome::Running,
+        ActionOutcome::Done,
+        ActionOutcome::NotDone,
+        ActionOutcome::Disrupted,
+        ActionOutcome::Unknown,
+        ActionOutcome::DryRun,
+    ]);
+    let step = prop_oneof![3 => 0_u32..3, 1 => any::<u32>()];
+    let entry = (step.clone(), time(), proptest::option::of(time()), outcome).prop_map(
+        |(step, started_at, ended_at, outcome)| JournalEntry {
+            step,
+            action: "restartPod".to_owned(),
+            target: pod("cart-1"),
+            started_at,
+            ended_at,
+            outcome,
+            message: None,
+        },
+    );
+    let entry = entry.boxed();
+    let reason = select(vec![
+        Reason::TargetUnresolved,
+        Reason::Disruption,
+        Reason::Cooldown,
+        Reason::InProgress,
+        Reason::PolicyUnavailable,
+    ]);
+    let phase = select(Phase::ALL.to_vec());
+    let optional = || proptest::option::of(time());
+    let active = prop_oneof![3 => 0_i64..2 * HOUR, 1 => any::<i64>(), 1 => Just(i64::MAX), 1 => Just(i64::MIN)];
+    let known = any::<(bool, bool)>();
+    let journal = prop_oneof![4 => vec(entry.clone(), 0..4), 1 => vec(entry, 60..70)];
+    (phase, proptest::option::of(reason), optional(), optional(), active, step, journal, known).prop_map(
+        |(phase, reason, until, since, active_seconds, step, journal, (target, subject))| RemediationStatus {
+            phase,
+            reason,
+            message: None,
+            until,
+            since,
+            active_seconds,
+            target: target.then(|| pod("cart-1")),
+            subject: subject.then(|| deployment("cart")),
+            step,
+            journal,
+            ..RemediationStatus::default()
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+    /// A status that no version of ours would have written, a time that no clock shows: it decides, and does not panic.
+    #[test]
+    fn it_is_total(
+        status in status(),
+        sight in sight(),
+        now in time(),
+        received_at in time(),
+        look in 0..4_u8,
+        good_since in proptest::option::of(time()),
+        no_steps in prop_oneof![5 => Just(false), 1 => Just(true)],
+        mode in select(vec![Mode::Disabled, Mode::DryRun, Mode::Enforce]),
+        mark in time(),
+    ) {
+        let mut record = a_record().mode(mode);
+        record.spec.alert.received_at = received_at;
+        if no_steps {
+            record.spec.steps.clear();
+        }
+        let observed = match look {
+            0 => Observed::Nothing,
+            1 => Observed::Outcome { outcome: sight.outcome, message: None },
+            2 => {
+                let health = if sight.healthy { Health::Healthy } else { Health::Unknown("no answer".to_owned()) };
+                Observed::Recovery(Recovery { health, evidence: sight.evidence.clone(), good_since })
+            }
+            _ => Observed::Scene(Box::new(crate::remediation::Scene { pause: Ok(None), target: Ok(resolved("cart-1")) })),
+        };
+        let mut ledger = Ledger::default();
+        ledger.note(Mark { at: mark, ..a_mark(0) });
+        let mut world = a_world().ledger(ledger.clone()).shadow(ledger).evidence(sight.evidence);
+        world.observed = Some(observed);
+        match sight.policy {
+            PolicySight::InForce => {}
+            PolicySight::Unseen => world = world.policy_unseen(),
+            PolicySight::Gone => world = world.policy_gone(),
+        }
+        if sight.cancelled {
+            world = world.cancelled("enough");
+        }
+        let following = world.with(&record.key, |world| next(&record.spec, &status, world, now));
+        holds_of_every_transition(&record.spec, &status, &following);
+        if mode != Mode::Enforce {
+            prop_assert_ne!(following.effect, Effect::Act);
+        }
+        // And the ledger reads what it cannot have written.
+        record.status = following.status;
+        let (mut real, mut dry) = Ledger::of([&record.object()], now);
+        real.forget(now);
+        dry.forget(now);
+        let limits = Limits::default();
+        let _ = (real.rate(&record.policy(), limits.rate, now), real.ended_lately(now).len());
+        let _ = real.cooldown("uid-cart", &limits, &key("asker"), now);
+        let _ = real.first_step(&record.policy(), "uid-cart", 2, now);
+    }
+}
