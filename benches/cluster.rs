@@ -37,7 +37,9 @@ pub async fn prepare(client: &Client) -> anyhow::Result<()> {
     let records: Api<Remediation> = Api::all(client.clone());
     let records = records.list(&ListParams::default().limit(1)).await.context("apply k8s/crds to the cluster first")?;
     if !records.items.is_empty() {
-        bail!("the cluster has Remediations, so another Paramedic works on it; the one that is measured would do so too");
+        bail!(
+            "the cluster has Remediations, so another Paramedic works on it; the one that is measured would do so too"
+        );
     }
     for name in [OWN, PODS] {
         let namespace = Namespace {

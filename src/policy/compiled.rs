@@ -42,6 +42,11 @@ pub enum Problem {
     /// No name.
     #[error("metadata.name is missing")]
     NoName,
+    /// A name that no object of the API can have; records are named after it.
+    #[error(
+        "metadata.name `{0}` is not a name: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends"
+    )]
+    BadName(String),
     /// A namespaced policy without a namespace.
     #[error("metadata.namespace is missing: a RemediationPolicy acts in its own namespace only")]
     NoNamespace,
@@ -155,6 +160,9 @@ impl Policy {
         if self.reference.name.is_empty() {
             return Err(Problem::NoName);
         }
+        if !is_dns_subdomain(&self.reference.name) {
+            return Err(Problem::BadName(self.reference.name));
+        }
         if spec.matchers.is_empty() {
             return Err(Problem::NoMatcher);
         }
@@ -185,8 +193,19 @@ impl Policy {
         let of_alertname = self.spec.matchers.iter().filter(|matcher| matcher.name == "alertname");
         of_alertname
             .filter(|matcher| matches!(matcher.op, MatchOp::Equal | MatchOp::Regex))
-            .find_map(crate::alert::Matcher::literal_values)
+            .filter_map(crate::alert::Matcher::literal_values)
+            // An alert without a name has none to be found by.
+            .find(|names| !names.contains(&""))
     }
+}
+
+/// Whether the API takes it for a name (RFC 1123): labels of lower-case letters, digits and `-`, joined by dots.
+fn is_dns_subdomain(name: &str) -> bool {
+    let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(inside) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
 }
 
 /// Whether a list of namespaces has this one.
@@ -219,3 +238,6 @@ pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
         hex
     })
 }
+
+#[cfg(test)]
+mod tests;

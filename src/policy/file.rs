@@ -126,9 +126,10 @@ fn read(file: &Path) -> (Vec<Policy>, Vec<FileProblem>) {
 fn documents(text: &str) -> Vec<String> {
     let mut documents = vec![String::new()];
     for (lines_before, line) in text.lines().enumerate() {
-        let after = line.strip_prefix("---");
-        if after.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '#'])) {
-            documents.push("\n".repeat(lines_before));
+        let after = line.strip_prefix("---").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '#']));
+        if let Some(rest) = after {
+            // A document may begin on the line of its separator; the blanks keep its columns.
+            documents.push("\n".repeat(lines_before) + "   " + rest);
         } else if let Some(document) = documents.last_mut() {
             document.push_str(line);
         }
@@ -188,7 +189,9 @@ fn policy(file: &Path, document: &str) -> Result<Policy, FileProblem> {
     };
     compiled.map_err(|problem| {
         let field = match &problem {
-            Problem::NoName | Problem::NoNamespace | Problem::ClusterPolicyInNamespace => "metadata",
+            Problem::NoName | Problem::BadName(_) | Problem::NoNamespace | Problem::ClusterPolicyInNamespace => {
+                "metadata"
+            }
             Problem::Namespaces => "namespaces",
             Problem::NoMatcher | Problem::MatchesEverything | Problem::TooManyUnindexed { .. } => "match",
             Problem::Steps(_) | Problem::RestartPodOfWorkload { .. } => "steps",
@@ -216,27 +219,4 @@ fn at_field(file: &Path, document: &str, key: &str, message: String) -> FileProb
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn contents_change_with_what_is_read_and_with_nothing_else() {
-        let folder = std::env::temp_dir().join(format!("paramedic-contents-{}", std::process::id()));
-        fs::create_dir(&folder).unwrap();
-        let paths = [folder.clone()];
-        let of = |text: &str| {
-            fs::write(folder.join("a.yaml"), text).unwrap();
-            Contents::of(&paths)
-        };
-        let one = of("kind: X\n");
-        assert_eq!(one, of("kind: X\n"), "written again");
-        assert_ne!(one, of("kind: Y\n"));
-        let other = of("kind: X\n");
-        fs::write(folder.join(".hidden.yaml"), "kind: X\n").unwrap();
-        assert_eq!(other, Contents::of(&paths), "what is not read does not count");
-        fs::rename(folder.join("a.yaml"), folder.join("b.yaml")).unwrap();
-        assert_ne!(other, Contents::of(&paths), "problems name the file");
-        fs::remove_dir_all(&folder).unwrap();
-        assert_ne!(other, Contents::of(&paths), "a folder that is gone cannot be read");
-    }
-}
+mod tests;

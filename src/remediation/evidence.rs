@@ -128,3 +128,6 @@ impl LivingSubject {
         named.namespace == self.namespace && living
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -450,3 +450,6 @@ fn speaks_of_another(pod: &Pod, chain: &[(String, String)], labels: &Labels) -> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

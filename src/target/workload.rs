@@ -157,3 +157,6 @@ fn count(number: i32) -> u32 {
 fn observed(generation: Option<i64>, observed: Option<i64>) -> bool {
     observed >= generation
 }
+
+#[cfg(test)]
+mod tests;
