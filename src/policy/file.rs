@@ -7,6 +7,7 @@ use std::{
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::{Policy, Problem};
 use crate::{
@@ -50,6 +51,33 @@ pub fn check(paths: &[PathBuf]) -> (Vec<Policy>, Vec<FileProblem>) {
         }
     }
     (policies.into_iter().map(|(policy, _)| policy).collect(), problems)
+}
+
+/// What the files held when they were read, so that it can be told whether reading them again would bring anything new:
+/// that is much cheaper than to parse them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contents([u8; 32]);
+
+impl Contents {
+    /// Of all that [`load`] would read.
+    pub fn of(paths: &[PathBuf]) -> Self {
+        let mut hash = Sha256::new();
+        let mut add = |bytes: &[u8]| {
+            hash.update(bytes.len().to_le_bytes());
+            hash.update(bytes);
+        };
+        for path in paths {
+            let listed = files(path).map_err(|error| add(error.to_string().as_bytes()));
+            for file in listed.unwrap_or_default() {
+                add(file.as_os_str().as_encoded_bytes());
+                match fs::read(&file) {
+                    Ok(bytes) => add(&bytes),
+                    Err(error) => add(error.to_string().as_bytes()),
+                }
+            }
+        }
+        Self(hash.finalize().into())
+    }
 }
 
 /// The files under a path, sorted.

@@ -327,3 +327,19 @@ fn what_cannot_be_read_is_a_problem_and_not_an_empty_set() {
     fs::write(not_text.0.join("a.yaml"), [0xff, 0xfe, 0x00]).unwrap();
     assert!(not_text.problems()[0].starts_with("a.yaml: cannot be read: "));
 }
+
+#[test]
+fn contents_change_with_what_is_read_and_with_nothing_else() {
+    let folder = Folder::new().with("a.yaml", GOOD);
+    let now = || Contents::of(std::slice::from_ref(&folder.0));
+    let first = now();
+    fs::write(folder.0.join("a.yaml"), GOOD).unwrap();
+    fs::write(folder.0.join(".hidden.yaml"), GOOD).unwrap();
+    assert_eq!(now(), first, "written again, and what is not read");
+    fs::rename(folder.0.join("a.yaml"), folder.0.join("b.yaml")).unwrap();
+    assert_ne!(now(), first, "problems name the file");
+    fs::rename(folder.0.join("b.yaml"), folder.0.join("a.yaml")).unwrap();
+    fs::write(folder.0.join("a.yaml"), GOOD.replace("10m", "11m")).unwrap();
+    assert_ne!(now(), first);
+    assert_ne!(Contents::of(&[folder.0.join("nowhere")]), Contents::of(&[]), "nor that it cannot be read");
+}
