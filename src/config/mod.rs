@@ -44,8 +44,8 @@ pub struct Config {
     pub alertmanagers: Vec<AlertmanagerConfig>,
     /// Files of policies, and directories of such files. Reloaded when they change.
     pub policies: Vec<PathBuf>,
-    /// Namespaces in which nothing is done unless a policy names them itself. Default `kube-system`, `kube-public`,
-    /// `kube-node-lease` and `monitoring`; Paramedic's own is always one of them.
+    /// Namespaces in which nothing is done, whatever a policy says, one that names them included. Default `kube-system`,
+    /// `kube-public`, `kube-node-lease` and `monitoring`; Paramedic's own is always one of them.
     pub protected_namespaces: BTreeSet<String>,
     /// How long a webhook proves that its alert fires, where no Alertmanager can be asked. Default `10m`.
     pub evidence_max_age: PositiveDuration,

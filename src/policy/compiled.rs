@@ -42,11 +42,21 @@ pub enum Problem {
     /// No name.
     #[error("metadata.name is missing")]
     NoName,
-    /// A name that no object of the API can have; records are named after it.
+    /// A name that no object of the API could have; the records of such a policy would be refused.
     #[error(
-        "metadata.name `{0}` is not a name: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends"
+        "metadata.{field}: `{value}` is no name that Kubernetes takes: lower-case letters, digits and `-`{dots}, \
+         beginning and ending with a letter or a digit, {most} characters at most"
     )]
-    BadName(String),
+    InvalidName {
+        /// `name` or `namespace`.
+        field: &'static str,
+        /// What it says.
+        value: String,
+        /// What else may be in it.
+        dots: &'static str,
+        /// How long it may be.
+        most: usize,
+    },
     /// A namespaced policy without a namespace.
     #[error("metadata.namespace is missing: a RemediationPolicy acts in its own namespace only")]
     NoNamespace,
@@ -160,8 +170,13 @@ impl Policy {
         if self.reference.name.is_empty() {
             return Err(Problem::NoName);
         }
-        if !is_dns_subdomain(&self.reference.name) {
-            return Err(Problem::BadName(self.reference.name));
+        let (name, namespace) = (&self.reference.name, self.reference.namespace.as_ref());
+        if !(name.len() <= 253 && name.split('.').all(is_dns_label)) {
+            let (value, dots) = (name.clone(), ", in parts joined by `.`");
+            return Err(Problem::InvalidName { field: "name", value, dots, most: 253 });
+        }
+        if let Some(value) = namespace.filter(|namespace| !(namespace.len() <= 63 && is_dns_label(namespace))) {
+            return Err(Problem::InvalidName { field: "namespace", value: value.clone(), dots: "", most: 63 });
         }
         if spec.matchers.is_empty() {
             return Err(Problem::NoMatcher);
@@ -199,13 +214,12 @@ impl Policy {
     }
 }
 
-/// Whether the API takes it for a name (RFC 1123): labels of lower-case letters, digits and `-`, joined by dots.
-fn is_dns_subdomain(name: &str) -> bool {
-    let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let label = |label: &str| {
-        !label.is_empty() && label.bytes().all(inside) && !label.starts_with('-') && !label.ends_with('-')
-    };
-    name.len() <= 253 && name.split('.').all(label)
+/// Whether that is a label of DNS (RFC 1123) as Kubernetes has them in names, whatever its length.
+fn is_dns_label(text: &str) -> bool {
+    let plain = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+    text.starts_with(plain)
+        && text.ends_with(plain)
+        && text.chars().all(|character| plain(character) || character == '-')
 }
 
 /// Whether a list of namespaces has this one.

@@ -189,9 +189,8 @@ fn policy(file: &Path, document: &str) -> Result<Policy, FileProblem> {
     };
     compiled.map_err(|problem| {
         let field = match &problem {
-            Problem::NoName | Problem::BadName(_) | Problem::NoNamespace | Problem::ClusterPolicyInNamespace => {
-                "metadata"
-            }
+            Problem::InvalidName { field, .. } => field,
+            Problem::NoName | Problem::NoNamespace | Problem::ClusterPolicyInNamespace => "metadata",
             Problem::Namespaces => "namespaces",
             Problem::NoMatcher | Problem::MatchesEverything | Problem::TooManyUnindexed { .. } => "match",
             Problem::Steps(_) | Problem::RestartPodOfWorkload { .. } => "steps",
@@ -220,3 +219,36 @@ fn at_field(file: &Path, document: &str, key: &str, message: String) -> FileProb
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod names {
+    use super::*;
+
+    fn named(name: &str, namespace: &str) -> Result<Policy, String> {
+        let text = format!(
+            "apiVersion: paramedic.dev/v1alpha1\nkind: RemediationPolicy\nmetadata:\n  name: {name}\n  namespace: \
+             {namespace}\nspec:\n  match: ['alertname=\"MemoryLeak\"']\n  target: {{kind: Pod}}\n  steps: \
+             [{{restartPod: {{}}}}]\n"
+        );
+        policy(Path::new("policies.yaml"), &text).map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn a_name_that_no_object_could_have_is_refused_where_it_stands() {
+        let long = |length: usize| "a".repeat(length);
+        for (name, namespace) in [("restart-cart", "shop"), ("v1.restart", "shop"), ("1", "2"), (&long(253), &long(63))]
+        {
+            assert!(named(name, namespace).is_ok(), "{name} {namespace}: {:?}", named(name, namespace));
+        }
+        for name in
+            ["Restart", "restart_cart", "restart cart", "-restart", "restart-", "a..b", ".a", "a.-b", "ü", &long(254)]
+        {
+            let problem = named(name, "shop").unwrap_err();
+            assert!(problem.contains("metadata.name") && problem.starts_with("policies.yaml:4"), "{problem}");
+        }
+        for namespace in ["Shop", "shop.prod", "shop-", &long(64)] {
+            let problem = named("restart", namespace).unwrap_err();
+            assert!(problem.contains("metadata.namespace") && problem.starts_with("policies.yaml:5"), "{problem}");
+        }
+    }
+}

@@ -9,7 +9,8 @@ use std::{
 };
 
 use futures::{Stream, StreamExt};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 use kube::{
     core::{DeserializeGuard, error_boundary::InvalidObject},
     runtime::watcher,
@@ -29,7 +30,7 @@ pub struct Verdict {
     pub generation: i64,
     /// Why it is not in force, if it is not.
     pub problem: Option<String>,
-    /// What its status says now.
+    /// What its status says now; of an object that cannot be read, what was last written into it by this process.
     pub written: Option<Condition>,
 }
 
@@ -43,6 +44,7 @@ pub struct PolicyResources {
 }
 
 struct Entry {
+    uid: Option<String>,
     policy: Result<Policy, Problem>,
     verdict: Verdict,
 }
@@ -137,17 +139,23 @@ impl PolicyResources {
 
     fn put<K: PolicyResource + kube::Resource<DynamicType = ()>>(&self, object: DeserializeGuard<K>) -> ObjectKey {
         let metadata = metadata(&object.0).clone();
+        let key = key(&metadata);
+        let mut entries = self.entries();
         let (written, policy) = match object.0 {
             Ok(policy) => {
                 let conditions = policy.status().map(|status| status.conditions.clone()).unwrap_or_default();
                 (conditions.into_iter().find(|condition| condition.type_ == ACCEPTED), policy.compile())
             }
-            Err(invalid) => (None, Err(Problem::Unreadable(invalid.error))),
+            // Its status does not come with it. Taken for unwritten, it would be written again for every change, and
+            // each write is a change.
+            Err(invalid) => {
+                let known = entries.get(&(K::KIND, key.clone())).filter(|known| known.uid == metadata.uid);
+                (known.and_then(|known| known.verdict.written.clone()), Err(Problem::Unreadable(invalid.error)))
+            }
         };
         let problem = policy.as_ref().err().map(ToString::to_string);
         let verdict = Verdict { generation: metadata.generation.unwrap_or_default(), problem, written };
-        let key = key(&metadata);
-        self.entries().insert((K::KIND, key.clone()), Entry { policy, verdict });
+        entries.insert((K::KIND, key.clone()), Entry { uid: metadata.uid, policy, verdict });
         key
     }
 
@@ -174,6 +182,13 @@ impl PolicyResources {
         unsaid.map(|((kind, key), entry)| (*kind, key.clone(), entry.verdict.clone())).collect()
     }
 
+    /// That condition was written into a policy's status.
+    pub fn reported(&self, kind: PolicyKind, key: &ObjectKey, condition: Condition) {
+        if let Some(entry) = self.entries().get_mut(&(kind, key.clone())) {
+            entry.verdict.written = Some(condition);
+        }
+    }
+
     /// Waits until something changed.
     pub async fn changed(&self) {
         self.changed.notified().await;
@@ -193,6 +208,20 @@ impl Verdict {
         match &self.problem {
             None => ("True", "InForce", "the policy is in force".to_owned()),
             Some(problem) => ("False", "Invalid", problem.clone()),
+        }
+    }
+
+    /// The condition to write. The time in it stays while the policy only changes from one problem to another.
+    pub fn to_write(&self, now: Timestamp) -> Condition {
+        let (status, reason, message) = self.condition();
+        let since = self.written.as_ref().filter(|written| written.status == status);
+        Condition {
+            type_: ACCEPTED.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message,
+            last_transition_time: since.map_or(Time(now), |written| written.last_transition_time.clone()),
+            observed_generation: Some(self.generation),
         }
     }
 
@@ -217,5 +246,85 @@ fn key(metadata: &ObjectMeta) -> ObjectKey {
     ObjectKey {
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::stream;
+    use serde_json::json;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    type Guarded = DeserializeGuard<RemediationPolicy>;
+
+    /// A policy as the API gives it; one whose `cooldown` is two days cannot be read.
+    fn policy(uid: &str, generation: i64, cooldown: &str) -> Guarded {
+        serde_json::from_value(json!({
+            "apiVersion": "paramedic.dev/v1alpha1",
+            "kind": "RemediationPolicy",
+            "metadata": { "name": "restart", "namespace": "shop", "uid": uid, "generation": generation },
+            "spec": {
+                "match": ["alertname=\"MemoryLeak\""],
+                "target": { "kind": "Pod" },
+                "steps": [{ "restartPod": {} }],
+                "limits": { "cooldown": cooldown },
+            },
+        }))
+        .unwrap()
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// What a leader would write, once it was written.
+    fn write_all(resources: &PolicyResources, now: Timestamp) -> Vec<Condition> {
+        let unsaid = resources.to_report();
+        let write = |(kind, key, verdict): (PolicyKind, ObjectKey, Verdict)| {
+            let condition = verdict.to_write(now);
+            resources.reported(kind, &key, condition.clone());
+            condition
+        };
+        unsaid.into_iter().map(write).collect()
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_reported_once_and_again_only_where_there_is_something_new_to_say() {
+        let resources = Arc::new(PolicyResources::new(Arc::default(), Arc::new(Metrics::default())));
+        let (brought, mut to_bring) = mpsc::unbounded_channel::<watcher::Event<Guarded>>();
+        let events = stream::poll_fn(move |context| to_bring.poll_recv(context)).map(Ok);
+        let following = Arc::clone(&resources);
+        tokio::spawn(async move { following.follow(events).await });
+        let bring = async |event| {
+            brought.send(event).unwrap();
+            tokio::time::timeout(Duration::from_secs(5), resources.changed()).await.unwrap();
+        };
+
+        bring(watcher::Event::Apply(policy("a", 1, "48h"))).await;
+        let first = write_all(&resources, at(0));
+        let [condition] = &first[..] else { panic!("{first:?}") };
+        assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("False", "Invalid"));
+        assert!(condition.message.contains("longer than the 24h"), "{}", condition.message);
+
+        // The write itself comes back as a change, and the object is listed again now and then.
+        bring(watcher::Event::Apply(policy("a", 1, "48h"))).await;
+        assert_eq!(write_all(&resources, at(1)), []);
+
+        bring(watcher::Event::Apply(policy("a", 2, "72h"))).await;
+        let second = write_all(&resources, at(2));
+        let [changed] = &second[..] else { panic!("{second:?}") };
+        assert_eq!((changed.observed_generation, changed.last_transition_time.0), (Some(2), at(0)), "false since then");
+        bring(watcher::Event::Apply(policy("a", 2, "72h"))).await;
+        assert_eq!(write_all(&resources, at(3)), []);
+
+        bring(watcher::Event::Apply(policy("a", 3, "1h"))).await;
+        assert_eq!(write_all(&resources, at(4)).len(), 1, "it is in force now");
+
+        bring(watcher::Event::Apply(policy("b", 1, "48h"))).await;
+        assert_eq!(write_all(&resources, at(5)).len(), 1, "another object of that name knows nothing of this");
     }
 }

@@ -264,30 +264,26 @@ fn refusal(limited: &Limited, candidate: &Candidate<'_>, resolved: &Resolved) ->
 
 /// Ready pods that would be left, against those that must be.
 ///
-/// A pod that is not ready takes nothing away when it is restarted, and neither does a rollout where none is. A pod that we ended lately may still be listed as ready: it is gone.
+/// A pod that is not ready takes nothing away when it is restarted, and neither does a rollout where none is; any other
+/// rollout takes as many as its strategy lets go at once. A pod that we ended lately may still be listed as ready: it is
+/// gone.
 fn availability(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
     let subject = &resolved.subject;
     let desired = subject.state.desired;
-    let takes_nothing_away = match candidate.action(resolved) {
-        Some(Action::RestartPod(_)) => !resolved.target_ready,
+    let ready = &resolved.pods.ready;
+    // How many ready pods the action takes away at once.
+    let taken = match candidate.action(resolved) {
+        Some(Action::RestartPod(_)) => u32::from(resolved.target_ready),
+        // Which pods come first is the controller's choice, so that one of them is not ready does not help.
+        Some(Action::RolloutRestart(_)) if ready.is_empty() && subject.state.rollout != Rollout::AllAtOnce => 0,
         Some(Action::RolloutRestart(_)) => match subject.state.rollout {
-            // New pods come first.
-            Rollout::Surging => return Ok(()),
-            // Which pod comes first is the controller's choice, so that one of them is not ready does not help.
-            Rollout::OneByOne => resolved.pods.ready.is_empty(),
-            Rollout::AllAtOnce | Rollout::Never => {
-                if candidate.in_force.limits.allow_single_replica && desired == 1 {
-                    return Ok(());
-                }
-                return Err(Refusal::wait(
-                    Reason::Availability,
-                    format!("{} ends all its pods at once when it restarts", subject.object),
-                ));
-            }
+            Rollout::Surging => subject.state.unavailable,
+            Rollout::OneByOne => subject.state.unavailable.max(1),
+            Rollout::AllAtOnce | Rollout::Never => return all_at_once(candidate, resolved),
         },
         None => return Ok(()),
     };
-    if takes_nothing_away {
+    if taken == 0 {
         return Ok(());
     }
     if desired <= 1 {
@@ -303,26 +299,62 @@ fn availability(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Re
         ));
     }
     let gone = candidate.world.ledger.ended_lately(candidate.now);
-    let ready = resolved.pods.ready.iter().filter(|uid| !gone.contains(uid.as_str())).count();
-    let left = u32::try_from(ready).unwrap_or(u32::MAX).saturating_sub(1);
+    let ready = ready.iter().filter(|uid| !gone.contains(uid.as_str())).count();
+    let left = u32::try_from(ready).unwrap_or(u32::MAX).saturating_sub(taken);
     let Some(share) = candidate.in_force.min_available.into_iter().find(|share| left < share.of(desired)) else {
         return Ok(());
+    };
+    let at_once = match candidate.action(resolved) {
+        Some(Action::RolloutRestart(_)) => format!(" while it rolls, as its strategy lets {taken} go at once"),
+        _ => String::new(),
     };
     Err(Refusal::wait(
         Reason::Availability,
         format!(
-            "{} would have {left} ready pods left of {desired}, and minAvailable {share} asks for {}",
+            "{} would have {left} ready pods left of {desired}{at_once}, and minAvailable {share} asks for {}",
             subject.object,
             share.of(desired)
         ),
     ))
 }
 
+/// A rollout that ends every pod before it starts another one: one replica can be consented to, more cannot.
+fn all_at_once(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
+    let subject = &resolved.subject;
+    if subject.state.desired == 1 && candidate.in_force.limits.allow_single_replica {
+        return Ok(());
+    }
+    let message = if subject.state.desired == 1 {
+        format!(
+            "{} ends its only pod before it starts another one; limits.allowSingleReplica: true consents to it",
+            subject.object
+        )
+    } else {
+        format!(
+            "{} ends all its pods at once when it restarts, to which no limit consents \
+             (allowSingleReplica is for one replica); change its strategy to RollingUpdate",
+            subject.object
+        )
+    };
+    Err(Refusal::wait(Reason::Availability, message))
+}
+
 /// A restart by rollout waits for a rollout that is under way.
 fn rollout(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
+    let state = &resolved.subject.state;
     match candidate.action(resolved) {
-        Some(Action::RolloutRestart(_)) if resolved.subject.state.is_rolling() => {
-            Err(Refusal::wait(Reason::Availability, format!("a rollout of {} is under way", resolved.subject.object)))
+        Some(Action::RolloutRestart(_)) if state.is_rolling() => {
+            let so_far = match state.updated {
+                Some(updated) if state.observed => {
+                    format!("{updated} of {} pods are of the current template", state.desired)
+                }
+                _ => "its controller has not seen the last change yet".to_owned(),
+            };
+            let message = format!(
+                "a rollout of {} is under way already ({so_far}); it is not restarted until that is through",
+                resolved.subject.object
+            );
+            Err(Refusal::wait(Reason::Availability, message))
         }
         _ => Ok(()),
     }

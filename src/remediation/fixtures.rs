@@ -111,6 +111,7 @@ pub(crate) fn resolved(pod_name: &str) -> Resolved {
                 observed: true,
                 total: Some(3),
                 rollout: Rollout::Surging,
+                unavailable: 0,
                 selector: k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector::default(),
             },
             resource_version: Some("1".to_owned()),

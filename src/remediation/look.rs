@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use kube::{Api, Client, api::ListParams};
+use kube::{Api, Client, api::ListParams, core::DeserializeGuard};
 use tokio::time::timeout;
 
 use super::{
@@ -72,7 +72,7 @@ impl Looker {
         let mut namespaces = vec![self.own_namespace.clone()];
         namespaces.extend(known.or(named).filter(|namespace| *namespace != self.own_namespace));
         let lists = namespaces.iter().map(|namespace| async move {
-            let api: Api<Pause> = Api::namespaced(self.client.clone(), namespace);
+            let api: Api<DeserializeGuard<Pause>> = Api::namespaced(self.client.clone(), namespace);
             match timeout(LOOK_TIMEOUT, api.list(&ListParams::default())).await {
                 Ok(Ok(list)) => Ok((namespace, list.items)),
                 Ok(Err(error)) => Err(error.to_string()),
@@ -80,20 +80,7 @@ impl Looker {
             }
         });
         let lists = join_all(lists).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let now = self.clock.now();
-        let mut pauses =
-            lists.iter().flat_map(|(namespace, pauses)| pauses.iter().map(move |pause| (namespace, pause)));
-        let in_force = pauses.find(|(namespace, pause)| {
-            let own = ***namespace == self.own_namespace;
-            // In our own namespace only a pause for the cluster concerns others.
-            let concerns = if own && namespaces.len() > 1 { pause.spec.scope == PauseScope::Cluster } else { true };
-            concerns && pause.spec.expires_at.is_none_or(|expires_at| expires_at > now)
-        });
-        Ok(in_force.map(|(namespace, pause)| {
-            let name = pause.metadata.name.as_deref().unwrap_or_default();
-            let until = pause.spec.expires_at.map(|at| format!(", until {at}")).unwrap_or_default();
-            format!("Pause {namespace}/{name}: {}{until}", pause.spec.reason)
-        }))
+        in_force(&lists, &self.own_namespace, self.clock.now())
     }
 
     /// Whether the record's alert fires.
@@ -184,6 +171,35 @@ impl Looker {
     }
 }
 
+/// The pause among these that is in force. One that cannot be read may be in force too, so it is an error that names it.
+fn in_force(
+    lists: &[(&String, Vec<DeserializeGuard<Pause>>)],
+    own_namespace: &str,
+    now: Timestamp,
+) -> Result<Option<String>, String> {
+    let pauses = || lists.iter().flat_map(|(namespace, pauses)| pauses.iter().map(move |pause| (*namespace, &pause.0)));
+    let readable = pauses().filter_map(|(namespace, pause)| Some((namespace, pause.as_ref().ok()?)));
+    let in_force = readable.into_iter().find(|(namespace, pause)| {
+        let own = namespace.as_str() == own_namespace;
+        // In our own namespace only a pause for the cluster concerns others.
+        let concerns = if own && lists.len() > 1 { pause.spec.scope == PauseScope::Cluster } else { true };
+        concerns && pause.spec.expires_at.is_none_or(|expires_at| expires_at > now)
+    });
+    if let Some((namespace, pause)) = in_force {
+        let name = pause.metadata.name.as_deref().unwrap_or_default();
+        let until = pause.spec.expires_at.map(|at| format!(", until {at}")).unwrap_or_default();
+        return Ok(Some(format!("Pause {namespace}/{name}: {}{until}", pause.spec.reason)));
+    }
+    let unreadable = pauses().find_map(|(namespace, pause)| Some((namespace, pause.as_ref().err()?)));
+    match unreadable {
+        None => Ok(None),
+        Some((namespace, invalid)) => {
+            let name = invalid.metadata.name.as_deref().unwrap_or_default();
+            Err(format!("Pause {namespace}/{name} cannot be read: {}; correct or delete it", invalid.error))
+        }
+    }
+}
+
 /// A workload's status may lag, and a StatefulSet's counts pods that are on their way out as ready; so the pods
 /// themselves have to agree, and a pod that was ended has to be gone.
 fn health(status: &RemediationStatus, state: &WorkloadState, pods: &Pods) -> Health {
@@ -232,6 +248,7 @@ mod tests {
             observed: true,
             total: Some(3),
             rollout: Rollout::OneByOne,
+            unavailable: 1,
             selector: LabelSelector::default(),
         }
     }
@@ -268,5 +285,31 @@ mod tests {
         let not_replaced = health(&ended("old"), &three_ready(), &pods(&["a", "b"], &[]));
         assert_eq!(not_replaced, Health::Unhealthy("2 of 3 pods are ready".to_owned()));
         assert_eq!(health(&ended("old"), &three_ready(), &pods(&["a", "b", "new"], &[])), Health::Healthy);
+    }
+
+    fn pause(name: &str, spec: &serde_json::Value) -> DeserializeGuard<Pause> {
+        let pause = serde_json::json!({
+            "apiVersion": "paramedic.dev/v1alpha1", "kind": "Pause", "metadata": { "name": name }, "spec": spec,
+        });
+        serde_json::from_value(pause).unwrap()
+    }
+
+    #[test]
+    fn a_pause_that_cannot_be_read_stops_things_and_is_named() {
+        let (own, shop) = ("paramedic".to_owned(), "shop".to_owned());
+        let said = |ours: Vec<DeserializeGuard<Pause>>, theirs: Vec<DeserializeGuard<Pause>>| {
+            in_force(&[(&own, ours), (&shop, theirs)], &own, Timestamp::UNIX_EPOCH)
+        };
+        let good = || pause("release", &serde_json::json!({ "reason": "a release" }));
+        let broken = || pause("typo", &serde_json::json!({ "reason": "a freeze", "expiresAt": "tomorrow" }));
+        assert_eq!(said(vec![good()], vec![]), Ok(None), "our own namespace only");
+        assert_eq!(said(vec![], vec![good()]), Ok(Some("Pause shop/release: a release".to_owned())));
+        for (ours, theirs, name) in [(vec![broken()], vec![], "paramedic/typo"), (vec![], vec![broken()], "shop/typo")]
+        {
+            let why = said(ours, theirs).unwrap_err();
+            assert!(why.starts_with(&format!("Pause {name} cannot be read: ")), "{why}");
+        }
+        let both = said(vec![broken()], vec![good()]);
+        assert_eq!(both, Ok(Some("Pause shop/release: a release".to_owned())), "one that is in force speaks first");
     }
 }

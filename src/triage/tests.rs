@@ -84,6 +84,9 @@ fn known(refresh: bool) -> Match {
 
 // ---- what a record is made of
 
+/// A list of names, as a table has them.
+type Names = &'static [&'static str];
+
 #[test]
 fn a_new_alert_leads_to_a_record_with_all_that_was_decided() {
     let policy = a_policy("restart-cart").build();
@@ -271,7 +274,6 @@ fn a_record_may_touch_what_both_policy_and_source_may() {
         policy.namespaces = namespaces.iter().copied().map(str::to_owned).collect();
         policy
     };
-    type Names = &'static [&'static str];
     let table: [(Names, Names, Option<Names>); 8] = [
         (&["shop"], &["*"], Some(&["shop"])),
         (&["shop"], &["shop", "till"], Some(&["shop"])),

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
@@ -19,7 +20,7 @@ use crate::{
     clock::Clock,
     config::Config,
     leader::{Election, ElectionSettings, Leadership},
-    policy::{ACCEPTED, PolicyResources, Verdict},
+    policy::PolicyResources,
     remediation::{Driver, DriverSettings, Looker, RecordCache, Recorder, announcer},
     server::health::{CACHES, Readiness},
 };
@@ -233,9 +234,12 @@ async fn report(
         let is_leader = matches!(*leadership.borrow(), Leadership::Leader(_));
         if is_leader && resources.is_synced() {
             for (kind, key, verdict) in resources.to_report() {
-                let write = write_verdict(&client, kind, &key, &verdict, &clock);
-                if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(5), write).await {
-                    tracing::warn!(policy = %key, %error, "its status was not written");
+                let condition = verdict.to_write(clock.now());
+                let write = write_verdict(&client, kind, &key, &condition);
+                match tokio::time::timeout(Duration::from_secs(5), write).await {
+                    Ok(Ok(())) => resources.reported(kind, &key, condition),
+                    Ok(Err(error)) => tracing::warn!(policy = %key, %error, "its status was not written"),
+                    Err(_) => tracing::warn!(policy = %key, "its status was not written: no answer in time"),
                 }
             }
         }
@@ -246,30 +250,12 @@ async fn report(
     }
 }
 
-async fn write_verdict(
-    client: &Client,
-    kind: PolicyKind,
-    key: &ObjectKey,
-    verdict: &Verdict,
-    clock: &Clock,
-) -> kube::Result<()> {
-    let (status, reason, message) = verdict.condition();
-    let since = verdict.written.as_ref().filter(|written| written.status == status);
+async fn write_verdict(client: &Client, kind: PolicyKind, key: &ObjectKey, condition: &Condition) -> kube::Result<()> {
     let patch = Patch::Apply(json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": kind.as_str(),
         "metadata": { "name": key.name },
-        "status": {
-            "observedGeneration": verdict.generation,
-            "conditions": [{
-                "type": ACCEPTED,
-                "status": status,
-                "reason": reason,
-                "message": message,
-                "observedGeneration": verdict.generation,
-                "lastTransitionTime": since.map_or_else(|| clock.now(), |written| written.last_transition_time.0),
-            }],
-        },
+        "status": { "observedGeneration": condition.observed_generation, "conditions": [condition] },
     }));
     let params = PatchParams::apply(FIELD_MANAGER).force();
     match kind {

@@ -218,6 +218,63 @@ fn a_restart_by_rollout_passes_by_how_the_workload_rolls() {
 }
 
 #[test]
+fn a_restart_by_rollout_leaves_what_min_available_asks_for_though_its_strategy_takes_several_at_once() {
+    let available = Some(Reason::Availability);
+    let single = Some(Reason::SingleReplica);
+    let table = [
+        // New pods first, but old ones may go before: ready - unavailable >= 50 % of desired.
+        (Rollout::Surging, 3, 3, 0, None),
+        (Rollout::Surging, 3, 1, 0, None),
+        (Rollout::Surging, 3, 3, 1, None),
+        (Rollout::Surging, 3, 2, 1, available),
+        (Rollout::Surging, 3, 3, 3, available),
+        (Rollout::Surging, 3, 0, 3, None),
+        (Rollout::Surging, 1, 1, 0, None),
+        (Rollout::Surging, 1, 1, 1, single),
+        // Old ones first, several at a time.
+        (Rollout::OneByOne, 10, 10, 1, None),
+        (Rollout::OneByOne, 10, 10, 5, None),
+        (Rollout::OneByOne, 10, 9, 5, available),
+        (Rollout::OneByOne, 10, 10, 6, available),
+        (Rollout::OneByOne, 3, 3, 3, available),
+    ];
+    let policy = || a_policy("restart-cart").steps(vec![rollout_restart()]);
+    for (rollout, desired, ready, unavailable, expected) in table {
+        let world = subject(case(desired, ready, percent(50), true)).policy(policy()).found(|found| {
+            found.subject.state.rollout = rollout;
+            found.subject.state.unavailable = unavailable;
+            found.subject.state.updated = Some(desired);
+        });
+        let refusal = refused(&world, &a_record_of(&policy().build()), 0);
+        assert_eq!(refusal, expected, "{rollout:?} {ready} of {desired}, {unavailable} at once");
+    }
+}
+
+#[test]
+fn what_stands_against_a_restart_by_rollout_says_what_to_do_about_it() {
+    let policy = || a_policy("restart-cart").steps(vec![rollout_restart()]);
+    let message = |change: fn(&mut Resolved)| {
+        let world = a_world().policy(policy()).found(change);
+        refusal_of(&world, &a_record_of(&policy().build()), 0).unwrap().message
+    };
+    let several = message(|found| found.subject.state.unavailable = 3);
+    let text = "Deployment shop/cart would have 0 ready pods left of 3 while it rolls, as its strategy lets 3 go at once, \
+                and minAvailable 50% asks for 2";
+    assert_eq!(several, text);
+    let rolling = message(|found| found.subject.state.updated = Some(1));
+    let text = "a rollout of Deployment shop/cart is under way already (1 of 3 pods are of the current template); \
+                it is not restarted until that is through";
+    assert_eq!(rolling, text);
+    let all = message(|found| found.subject.state.rollout = Rollout::AllAtOnce);
+    assert!(all.contains("no limit consents") && all.contains("change its strategy"), "{all}");
+    let only = message(|found| {
+        found.subject.state.rollout = Rollout::AllAtOnce;
+        found.subject.state.desired = 1;
+    });
+    assert!(only.ends_with("limits.allowSingleReplica: true consents to it"), "{only}");
+}
+
+#[test]
 fn a_restart_by_rollout_waits_for_a_rollout_that_is_under_way_and_a_restart_of_a_pod_does_not() {
     let rolling = a_world().found(|found| found.subject.state.updated = Some(1));
     assert_eq!(refused(&rolling, &a_record(), 0), None);

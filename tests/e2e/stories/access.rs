@@ -31,7 +31,7 @@ pub fn keep(logs: &[(String, String)]) {
 /// (verb, group, resource with subresource, namespace)
 type Question = (&'static str, &'static str, &'static str, &'static str);
 
-const ALLOWED: [Question; 11] = [
+const ALLOWED: [Question; 13] = [
     ("create", "", "pods/eviction", "default"),
     ("delete", "", "pods", "default"),
     ("get", "", "pods", "default"),
@@ -41,11 +41,13 @@ const ALLOWED: [Question; 11] = [
     ("create", "paramedic.dev", "remediations", "default"),
     ("update", "paramedic.dev", "remediations/status", "default"),
     ("list", "paramedic.dev", "pauses", "default"),
+    ("watch", "paramedic.dev", "remediationpolicies", "default"),
+    ("patch", "paramedic.dev", "remediationpolicies/status", "default"),
     ("create", "events.k8s.io", "events", "default"),
     ("update", "coordination.k8s.io", "leases", PARAMEDIC),
 ];
 
-const REFUSED: [Question; 20] = [
+const REFUSED: [Question; 24] = [
     ("get", "", "secrets", PARAMEDIC),
     ("list", "", "secrets", ""),
     ("get", "", "secrets", "kube-system"),
@@ -62,6 +64,10 @@ const REFUSED: [Question; 20] = [
     ("update", "paramedic.dev", "remediationpolicies", "default"),
     ("create", "paramedic.dev", "clusterremediationpolicies", ""),
     ("delete", "paramedic.dev", "pauses", "default"),
+    ("watch", "paramedic.dev", "pauses", "default"),
+    ("get", "paramedic.dev", "remediations/status", "default"),
+    ("get", "paramedic.dev", "remediationpolicies", "default"),
+    ("update", "paramedic.dev", "remediationpolicies/status", "default"),
     ("create", "rbac.authorization.k8s.io", "clusterroles", ""),
     ("create", "rbac.authorization.k8s.io", "rolebindings", "default"),
     ("get", "coordination.k8s.io", "leases", "kube-system"),
