@@ -264,6 +264,8 @@ fn a_policy_has_so_many_open_records_and_no_more() {
     assert!(matches!(full.one(&leak(), 0), Match::Create(_)), "there is room again");
 }
 
+type Names = &'static [&'static str];
+
 #[test]
 fn a_record_may_touch_what_both_policy_and_source_may() {
     let cluster = |namespaces: &[&str]| {
@@ -271,7 +273,6 @@ fn a_record_may_touch_what_both_policy_and_source_may() {
         policy.namespaces = namespaces.iter().copied().map(str::to_owned).collect();
         policy
     };
-    type Names = &'static [&'static str];
     let table: [(Names, Names, Option<Names>); 8] = [
         (&["shop"], &["*"], Some(&["shop"])),
         (&["shop"], &["shop", "till"], Some(&["shop"])),
