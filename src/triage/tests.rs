@@ -267,6 +267,8 @@ fn a_policy_has_so_many_open_records_and_no_more() {
     assert!(matches!(full.one(&leak(), 0), Match::Create(_)), "there is room again");
 }
 
+type Names = &'static [&'static str];
+
 #[test]
 fn a_record_may_touch_what_both_policy_and_source_may() {
     let cluster = |namespaces: &[&str]| {
