@@ -12,7 +12,7 @@ COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 # The end-to-end stories: the command, and what makes it run those too that take longer than a core run may.
 E2E ?= $(CARGO) test --locked --features e2e --test e2e --
 E2E_FULL ?= $(E2E) --include-ignored
-BENCH ?= $(CARGO) bench --locked
+BENCH ?= benches/run
 CRDS ?= $(CARGO) run --locked --quiet --bin paramedic -- crd --out k8s/crds
 
 .PHONY: help test lint e2e e2e-full bench image crds docs
@@ -33,9 +33,9 @@ lint: ## Format, clippy, shellcheck, the alerting rules, and cargo-deny where it
 # Only a KUBECONFIG that is given to make itself counts, `make e2e KUBECONFIG=…`. One that happens to be in the environment
 # may lead to a cluster that nobody wants to have pods evicted in.
 ifeq ($(origin KUBECONFIG),command line)
-e2e e2e-full: export E2E_KUBECONFIG := $(KUBECONFIG)
+e2e e2e-full bench: export E2E_KUBECONFIG := $(KUBECONFIG)
 else
-e2e e2e-full: export E2E_KUBECONFIG :=
+e2e e2e-full bench: export E2E_KUBECONFIG :=
 endif
 
 e2e: ## The core stories on a real cluster: the one of KUBECONFIG=…, or one made for it
@@ -44,7 +44,7 @@ e2e: ## The core stories on a real cluster: the one of KUBECONFIG=…, or one ma
 e2e-full: ## All stories
 	tests/e2e/run $(E2E_FULL)
 
-bench: ## The figures of docs/performance.md
+bench: ## The figures of docs/performance.md, on a cluster as for e2e
 	$(BENCH)
 
 image: ## Both images, by BUILDER (docker)

@@ -50,7 +50,9 @@ pub fn parse<T: DeserializeOwned>(file: &Path, document: &str) -> Result<T, File
     let mut field = None;
     serde_saphyr::with_deserializer_from_str(document, |deserializer| {
         serde_path_to_error::deserialize(deserializer).map_err(|error| {
-            field = Some(error.path().to_string()).filter(|path| path != ".");
+            // What could not even be told apart as a field is a question mark.
+            let path = error.path().to_string();
+            field = Some(path.trim_end_matches(['.', '?']).to_owned()).filter(|path| !path.is_empty());
             error.into_inner()
         })
     })

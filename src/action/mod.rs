@@ -38,6 +38,8 @@ impl Outcome {
 pub struct Order<'a> {
     /// The record.
     pub record: &'a ObjectKey,
+    /// The record's UID: a later record may have its name.
+    pub uid: &'a str,
     /// The journal's entry.
     pub entry: &'a JournalEntry,
 }
@@ -45,7 +47,7 @@ pub struct Order<'a> {
 impl Order<'_> {
     /// What marks the effect of this order, and of no other, where an effect can be marked.
     fn token(&self) -> String {
-        format!("{}/{}", self.record, self.entry.step)
+        format!("{}/{}/{}", self.record, self.uid, self.entry.step)
     }
 }
 
@@ -84,6 +86,8 @@ fn failed(error: &kube::Error) -> Outcome {
         429 => ActionOutcome::NotDone,
         404 | 409 => ActionOutcome::Conflict,
         400..=499 => ActionOutcome::Refused,
+        // The one thing that the eviction API says with a 500 although it is a plain refusal.
+        500 if status.message.contains("more than one PodDisruptionBudget") => ActionOutcome::Refused,
         _ => ActionOutcome::Unknown,
     };
     Outcome::new(outcome, status.message.clone())

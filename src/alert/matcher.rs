@@ -39,6 +39,7 @@ pub struct Matcher {
     pub op: MatchOp,
     /// What it compares with: the text, or the pattern without its anchors.
     pub value: String,
+    /// Absent where the pattern is but an alternation of words, as most are: a thousand compiled ones are tens of megabytes.
     regex: Option<Arc<Regex>>,
     source: String,
 }
@@ -75,12 +76,18 @@ impl Matcher {
     /// Whether it matches these labels.
     pub fn matches(&self, labels: &Labels) -> bool {
         let actual = labels.0.get(&self.name).map_or("", String::as_str);
-        let regex_matches = || self.regex.as_ref().is_some_and(|regex| regex.is_match(actual));
         match self.op {
             MatchOp::Equal => actual == self.value,
             MatchOp::NotEqual => actual != self.value,
-            MatchOp::Regex => regex_matches(),
-            MatchOp::NotRegex => !regex_matches(),
+            MatchOp::Regex => self.pattern_matches(actual),
+            MatchOp::NotRegex => !self.pattern_matches(actual),
+        }
+    }
+
+    fn pattern_matches(&self, actual: &str) -> bool {
+        match &self.regex {
+            Some(regex) => regex.is_match(actual),
+            None => words(&self.value).any(|word| word == actual),
         }
     }
 
@@ -89,12 +96,8 @@ impl Matcher {
     pub fn literal_values(&self) -> Option<Vec<&str>> {
         match self.op {
             MatchOp::Equal => Some(vec![self.value.as_str()]),
-            MatchOp::Regex => {
-                let plain = |branch: &&str| !branch.is_empty() && regex::escape(branch) == **branch;
-                let branches: Vec<&str> = self.value.split('|').collect();
-                branches.iter().all(plain).then_some(branches)
-            }
-            MatchOp::NotEqual | MatchOp::NotRegex => None,
+            MatchOp::Regex if self.regex.is_none() => Some(words(&self.value).collect()),
+            MatchOp::NotEqual | MatchOp::Regex | MatchOp::NotRegex => None,
         }
     }
 }
@@ -105,15 +108,26 @@ impl FromStr for Matcher {
     fn from_str(source: &str) -> Result<Self, Self::Err> {
         let (name, op, value) = grammar(source).ok_or_else(|| MatcherError::Syntax(source.to_owned()))?;
         let regex = match op {
-            MatchOp::Regex | MatchOp::NotRegex => {
+            MatchOp::Regex | MatchOp::NotRegex if !is_words(&value) => {
                 let regex = Regex::new(&format!("^(?s:{value})$"))
                     .map_err(|error| MatcherError::Regex { pattern: value.clone(), why: last_line(&error) })?;
                 Some(Arc::new(regex))
             }
-            MatchOp::Equal | MatchOp::NotEqual => None,
+            _ => None,
         };
         Ok(Self { name, op, value, regex, source: source.trim().to_owned() })
     }
+}
+
+/// Whether a pattern is an alternation of plain words: `critical|warning`.
+fn is_words(pattern: &str) -> bool {
+    words(pattern).all(|word| {
+        !word.is_empty() && !word.contains(['\\', '.', '+', '*', '?', '(', ')', '[', ']', '{', '}', '^', '$'])
+    })
+}
+
+fn words(pattern: &str) -> impl Iterator<Item = &str> {
+    pattern.split('|')
 }
 
 /// regex draws the pattern over several lines; its last line says what is wrong.
@@ -218,6 +232,22 @@ mod tests {
         assert!(!matcher(r#"pod=~"cart""#).matches(&alert));
         assert!(!matcher(r#"pod=~"x|art-1""#).matches(&alert), "each branch of an alternation is anchored");
         assert!(matcher(r#"pod=~"cart-.""#).matches(&alert));
+    }
+
+    #[test]
+    fn words_match_as_the_pattern_of_them_would() {
+        for pattern in ["a|b", "kube-system|x", "a b", "#|&|~|-", "ä|ö"] {
+            assert!(matcher(&format!("l=~{pattern:?}")).regex.is_none(), "{pattern}");
+            let regex = Regex::new(&format!("^(?s:{pattern})$")).unwrap();
+            for value in ["a", "b", "a|b", "", "a b", "kube-system", "kube", "#", "-", "ö"] {
+                let alert = labels(&[("l", value)]);
+                assert_eq!(matcher(&format!("l=~{pattern:?}")).matches(&alert), regex.is_match(value));
+                assert_eq!(matcher(&format!("l!~{pattern:?}")).matches(&alert), !regex.is_match(value));
+            }
+        }
+        for pattern in ["a|", "", "a.", "a+", "(a)", "[a]", "^a", "a{2}", "a$"] {
+            assert!(matcher(&format!("l=~{pattern:?}")).regex.is_some(), "{pattern}");
+        }
     }
 
     #[test]

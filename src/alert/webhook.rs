@@ -3,12 +3,19 @@
 //! Parsing is lenient: senders add fields while the version stays the same, older ones lack some. Only what cannot be
 //! an alert is refused, one alert at a time, so that a bad one does not take its group with it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
 
 use super::{Fingerprint, Labels};
+
+/// As many alerts are taken from one body. An alert costs far more memory than the few bytes that it can be written in,
+/// so that the length of the body alone does not bound what it takes.
+pub const MAX_ALERTS: usize = 50_000;
 
 /// Whether an alert fires or is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +62,9 @@ pub enum BodyError {
     /// The body is no JSON of the webhook's shape.
     #[error("the body is not an Alertmanager notification: {0}")]
     NotANotification(String),
+    /// There are more alerts than are taken at once.
+    #[error("the body has more than {MAX_ALERTS} alerts; set max_alerts, or group by more labels")]
+    TooManyAlerts,
     /// An alert is not of an alert's shape.
     #[error("alert {index}: {why}")]
     NotAnAlert {
@@ -66,10 +76,11 @@ pub enum BodyError {
 }
 
 #[derive(Deserialize)]
+#[serde(bound = "A: Deserialize<'de>")]
 struct RawNotification<A> {
     #[serde(default)]
     receiver: String,
-    alerts: Vec<A>,
+    alerts: Limited<A>,
     #[serde(default, rename = "truncatedAlerts")]
     truncated_alerts: u64,
 }
@@ -87,25 +98,64 @@ struct RawAlert {
     generator_url: Option<String>,
 }
 
+/// Alerts, unless they are more than [`MAX_ALERTS`]: then none is kept, and the rest is read past.
+enum Limited<A> {
+    Alerts(Vec<A>),
+    TooMany,
+}
+
+impl<'de, A: Deserialize<'de>> Deserialize<'de> for Limited<A> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(LimitedVisitor(PhantomData))
+    }
+}
+
+struct LimitedVisitor<A>(PhantomData<A>);
+
+impl<'de, A: Deserialize<'de>> Visitor<'de> for LimitedVisitor<A> {
+    type Value = Limited<A>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of alerts")
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Self::Value, S::Error> {
+        let mut alerts = Vec::new();
+        while alerts.len() < MAX_ALERTS {
+            match list.next_element()? {
+                Some(alert) => alerts.push(alert),
+                None => return Ok(Limited::Alerts(alerts)),
+            }
+        }
+        if list.next_element::<IgnoredAny>()?.is_none() {
+            return Ok(Limited::Alerts(alerts));
+        }
+        drop(alerts);
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Limited::TooMany)
+    }
+}
+
 impl Notification {
     /// Reads a body.
     pub fn parse(body: &[u8]) -> Result<Self, BodyError> {
         // Nearly every body is whole, and then one pass does; only otherwise is each alert read by itself.
         if let Ok(raw) = serde_json::from_slice::<RawNotification<RawAlert>>(body) {
-            return Ok(Self::of(raw, alert));
+            return Self::of(raw, alert);
         }
         let raw = serde_json::from_slice::<RawNotification<serde_json::Value>>(body)
             .map_err(|error| BodyError::NotANotification(error.to_string()))?;
-        Ok(Self::of(raw, |value| alert(serde_json::from_value(value).map_err(|error| error.to_string())?)))
+        Self::of(raw, |value| alert(serde_json::from_value(value).map_err(|error| error.to_string())?))
     }
 
-    fn of<A>(raw: RawNotification<A>, read: impl Fn(A) -> Result<Alert, String>) -> Self {
-        let alerts = raw.alerts.into_iter().enumerate();
-        Self {
+    fn of<A>(raw: RawNotification<A>, read: impl Fn(A) -> Result<Alert, String>) -> Result<Self, BodyError> {
+        let Limited::Alerts(alerts) = raw.alerts else { return Err(BodyError::TooManyAlerts) };
+        let alerts = alerts.into_iter().enumerate();
+        Ok(Self {
             receiver: unescape(&raw.receiver),
             alerts: alerts.map(|(index, a)| read(a).map_err(|why| BodyError::NotAnAlert { index, why })).collect(),
             truncated: raw.truncated_alerts,
-        }
+        })
     }
 }
 
@@ -182,6 +232,18 @@ mod tests {
         assert!(body(&without).alerts[0].is_err());
         let with = without.replace("0001-01-01", "2026-01-02");
         assert_eq!(body(&with).alerts[0].as_ref().unwrap().ends_at.unwrap().to_string(), "2026-01-02T00:00:00Z");
+    }
+
+    #[test]
+    fn more_alerts_than_are_taken_at_once_are_refused_whole_or_not() {
+        let tiny = |count: usize, alert: &str| format!(r#"{{"alerts":[{}]}}"#, vec![alert; count].join(","));
+        for alert in ["0", FIRING] {
+            assert_eq!(Notification::parse(tiny(MAX_ALERTS, alert).as_bytes()).unwrap().alerts.len(), MAX_ALERTS);
+            for count in [MAX_ALERTS + 1, 3 * MAX_ALERTS] {
+                let refused = Notification::parse(tiny(count, alert).as_bytes());
+                assert_eq!(refused, Err(BodyError::TooManyAlerts), "{count} of {alert}");
+            }
+        }
     }
 
     #[test]

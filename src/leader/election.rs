@@ -8,7 +8,7 @@ use k8s_openapi::{
 };
 use kube::{Api, Client, api::PostParams};
 use tokio::{
-    sync::watch,
+    sync::{oneshot, watch},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -94,8 +94,14 @@ impl Election {
         Self { api, settings, clock, outage: Outage::of("the election") }
     }
 
-    /// Runs until `stop`, and then until `drained` says that nothing is under way any more, when it gives the lease back.
-    pub async fn run(self, leadership: watch::Sender<Leadership>, stop: CancellationToken, drained: CancellationToken) {
+    /// Runs until `stop`, and then until `drained` says that the work has ended. Where that says `true`, nothing is under
+    /// way any more, and the lease is given back; otherwise it is left to expire, and the next leader waits.
+    pub async fn run(
+        self,
+        leadership: watch::Sender<Leadership>,
+        stop: CancellationToken,
+        mut drained: oneshot::Receiver<bool>,
+    ) {
         let mut sighting = None;
         while !stop.is_cancelled() {
             let taken = tokio::select! {
@@ -104,7 +110,7 @@ impl Election {
                 taken = self.try_take(&mut sighting) => taken,
             };
             if let Some((lease, handover, started)) = taken {
-                self.lead(lease, handover, started, &leadership, &stop, &drained).await;
+                self.lead(lease, handover, started, &leadership, &stop, &mut drained).await;
                 sighting = None;
             }
             // Not in step with the other candidates.
@@ -132,7 +138,8 @@ impl Election {
             Ok(Ok(Some(lease))) => {
                 self.outage.works();
                 let version = lease.metadata.resource_version.clone().unwrap_or_default();
-                let now = Sighting::update(sighting.take(), &version, started);
+                // From the answer on: what was renewed while the question was under way counts as seen just now.
+                let now = Sighting::update(sighting.take(), &version, Instant::now());
                 let spec = lease.spec.clone().unwrap_or_default();
                 let decision = attempt(&spec, &now, self.settings.lease_duration, Instant::now());
                 *sighting = Some(now);
@@ -170,7 +177,7 @@ impl Election {
         started: Instant,
         leadership: &watch::Sender<Leadership>,
         stop: &CancellationToken,
-        drained: &CancellationToken,
+        drained: &mut oneshot::Receiver<bool>,
     ) {
         let (valid_until, receiver) = watch::channel(started + self.settings.lease_duration);
         let ended = CancellationToken::new();
@@ -183,7 +190,7 @@ impl Election {
             tokio::select! {
                 biased;
                 // What is under way is finished under a lease that goes on being renewed; then it is given back.
-                () = drained.cancelled(), if stop.is_cancelled() => { released = true; break }
+                clean = &mut *drained, if stop.is_cancelled() => { released = clean.unwrap_or(false); break }
                 () = tokio::time::sleep_until(deadline) => break,
                 () = sleep(self.settings.renew_every) => {}
             }

@@ -170,9 +170,6 @@ impl Policy {
         if self.reference.name.is_empty() {
             return Err(Problem::NoName);
         }
-        if spec.matchers.is_empty() {
-            return Err(Problem::NoMatcher);
-        }
         let (name, namespace) = (&self.reference.name, self.reference.namespace.as_ref());
         if !(name.len() <= 253 && name.split('.').all(is_dns_label)) {
             let (value, dots) = (name.clone(), ", in parts joined by `.`");
@@ -180,6 +177,9 @@ impl Policy {
         }
         if let Some(value) = namespace.filter(|namespace| !(namespace.len() <= 63 && is_dns_label(namespace))) {
             return Err(Problem::InvalidName { field: "namespace", value: value.clone(), dots: "", most: 63 });
+        }
+        if spec.matchers.is_empty() {
+            return Err(Problem::NoMatcher);
         }
         let nothing = Labels::default();
         if spec.matchers.iter().all(|matcher| matcher.matches(&nothing)) {
@@ -208,7 +208,9 @@ impl Policy {
         let of_alertname = self.spec.matchers.iter().filter(|matcher| matcher.name == "alertname");
         of_alertname
             .filter(|matcher| matches!(matcher.op, MatchOp::Equal | MatchOp::Regex))
-            .find_map(crate::alert::Matcher::literal_values)
+            .filter_map(crate::alert::Matcher::literal_values)
+            // An alert without a name has none to be found by.
+            .find(|names| !names.contains(&""))
     }
 }
 
@@ -250,3 +252,6 @@ pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
         hex
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use std::{
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::{Policy, Problem};
 use crate::{
@@ -50,6 +51,33 @@ pub fn check(paths: &[PathBuf]) -> (Vec<Policy>, Vec<FileProblem>) {
         }
     }
     (policies.into_iter().map(|(policy, _)| policy).collect(), problems)
+}
+
+/// What the files held when they were read, so that it can be told whether reading them again would bring anything new:
+/// that is much cheaper than to parse them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contents([u8; 32]);
+
+impl Contents {
+    /// Of all that [`load`] would read.
+    pub fn of(paths: &[PathBuf]) -> Self {
+        let mut hash = Sha256::new();
+        let mut add = |bytes: &[u8]| {
+            hash.update(bytes.len().to_le_bytes());
+            hash.update(bytes);
+        };
+        for path in paths {
+            let listed = files(path).map_err(|error| add(error.to_string().as_bytes()));
+            for file in listed.unwrap_or_default() {
+                add(file.as_os_str().as_encoded_bytes());
+                match fs::read(&file) {
+                    Ok(bytes) => add(&bytes),
+                    Err(error) => add(error.to_string().as_bytes()),
+                }
+            }
+        }
+        Self(hash.finalize().into())
+    }
 }
 
 /// The files under a path, sorted.
@@ -98,9 +126,10 @@ fn read(file: &Path) -> (Vec<Policy>, Vec<FileProblem>) {
 fn documents(text: &str) -> Vec<String> {
     let mut documents = vec![String::new()];
     for (lines_before, line) in text.lines().enumerate() {
-        let after = line.strip_prefix("---");
-        if after.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '#'])) {
-            documents.push("\n".repeat(lines_before));
+        let after = line.strip_prefix("---").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '#']));
+        if let Some(rest) = after {
+            // A document may begin on the line of its separator; the blanks keep its columns.
+            documents.push("\n".repeat(lines_before) + "   " + rest);
         } else if let Some(document) = documents.last_mut() {
             document.push_str(line);
         }
@@ -189,7 +218,10 @@ fn at_field(file: &Path, document: &str, key: &str, message: String) -> FileProb
 }
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod names {
     use super::*;
 
     fn named(name: &str, namespace: &str) -> Result<Policy, String> {

@@ -11,7 +11,7 @@ mod watch;
 
 pub use compiled::{ALL_NAMESPACES, FILE_UID_PREFIX, Origin, Policy, Problem};
 pub(crate) use compiled::{covers, digest};
-pub use file::{check, load};
+pub use file::{Contents, check, load};
 pub use set::{MAX_UNINDEXED, PolicySet};
 pub use store::{PolicyStore, Rejected};
 pub use watch::{ACCEPTED, PolicyResource, PolicyResources, Verdict};

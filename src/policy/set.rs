@@ -88,3 +88,6 @@ impl PolicySet {
         self.policies.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

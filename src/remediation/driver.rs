@@ -15,7 +15,7 @@ use futures::future::OptionFuture;
 use jiff::{SignedDuration, Timestamp};
 use kube::{
     Api, Client,
-    api::{DeleteParams, ListParams, PostParams},
+    api::{DeleteParams, ListParams, PostParams, Preconditions},
     core::DeserializeGuard,
 };
 use tokio::{
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
-    Change, Ledger, Looker, Mark, RecordCache, Seen,
+    Change, Ledger, Looker, MEMORY, Mark, RecordCache, Scene, Seen, Side,
     announce::Announcer,
     held::{Held, unseen_grace},
     look::acted_at,
@@ -45,8 +45,12 @@ use crate::{
 
 /// How long the API has for one read or write of a record.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long it may take to find out whether an action was done.
-const OBSERVE_TIMEOUT: SignedDuration = SignedDuration::from_mins(5);
+/// How old a look at the world may be when it is decided on.
+const SCENE_AGE: SignedDuration = SignedDuration::from_secs(1);
+/// So many looks are under way at a time.
+const LOOKS: usize = 32;
+/// With less of the term left than this nothing is begun any more.
+const LEAST_TERM: Duration = Duration::from_secs(1);
 /// How often something that failed for want of an answer is tried again.
 const RETRY: SignedDuration = SignedDuration::from_secs(1);
 /// How often old records are removed.
@@ -97,31 +101,45 @@ pub enum DriverError {
 
 /// What came of something that ran beside the loop.
 enum Finding {
+    /// What stands against acting, and when that was seen.
+    Scene(Box<Scene>, Evidence, Timestamp),
+    /// What the API answered to an action.
     Outcome(Outcome),
+    /// Nothing was answered to an action, and why.
+    Unanswered(String),
+    /// What a look for an action's effect found.
+    Looked(Outcome),
     Seen(Seen),
     Alert(Evidence),
     Failed,
 }
 
 impl Driver {
-    /// Works through one term: until it ends, or until `stop` and everything under way is written down.
-    pub async fn lead(&self, term: Arc<Term>, stop: CancellationToken) -> Result<(), DriverError> {
-        if term.handover == Handover::Expired {
-            let wait = self.settings.lease_duration + self.settings.action_timeout;
-            info!(seconds = wait.as_secs(), "waiting until nothing of the last leader can be under way any more");
-            tokio::select! {
-                biased;
-                () = term.ended().cancelled() => return Ok(()),
-                () = stop.cancelled() => return Ok(()),
-                () = sleep(wait) => {}
-            }
+    /// Waits, where the last leader did not give its lease back, until nothing of it can be under way any more. `false`:
+    /// the term ended, or `stop` came, before that.
+    pub async fn wait_out(&self, term: &Term, stop: &CancellationToken) -> bool {
+        if term.handover == Handover::Released {
+            return true;
         }
+        let wait = self.settings.lease_duration + self.settings.action_timeout;
+        info!(seconds = wait.as_secs(), "waiting until nothing of the last leader can be under way any more");
+        tokio::select! {
+            biased;
+            () = term.ended().cancelled() => false,
+            () = stop.cancelled() => false,
+            () = sleep(wait) => true,
+        }
+    }
+
+    /// Works through one term, after [`Self::wait_out`]: until it ends, or until `stop` and everything under way is
+    /// written down. `true`: nothing is under way any more, so the lease may be given back.
+    pub async fn lead(&self, term: Arc<Term>, stop: CancellationToken) -> Result<bool, DriverError> {
+        let now = self.clock.now();
         let listed = tokio::select! {
             biased;
-            () = term.ended().cancelled() => return Ok(()),
-            listed = self.list() => listed?,
+            () = term.ended().cancelled() => return Ok(false),
+            listed = self.list(now) => listed?,
         };
-        let now = self.clock.now();
         let (ledger, shadow) = Ledger::of(&listed, now);
         let open =
             listed.into_iter().filter(|record| record.status.as_ref().is_none_or(|status| !status.phase.is_terminal()));
@@ -136,16 +154,19 @@ impl Driver {
             tasks: JoinSet::new(),
             started: HashMap::new(),
             unseen: HashMap::new(),
+            sweeping: None,
         };
         desk.work(stop).await;
+        let clean = !desk.held.values().any(|held| held.phase() == Phase::Acting);
         // Whoever leads next counts them.
         desk.held.clear();
         desk.count();
-        Ok(())
+        Ok(clean)
     }
 
-    /// Every record, from the API itself and not from a cache.
-    async fn list(&self) -> Result<Vec<Remediation>, DriverError> {
+    /// Every record that is open or that a limit can still ask for, from the API itself and not from a cache. The others
+    /// are dropped page by page.
+    async fn list(&self, now: Timestamp) -> Result<Vec<Remediation>, DriverError> {
         let api: Api<DeserializeGuard<Remediation>> = Api::all(self.client.clone());
         let mut records = Vec::new();
         let mut params = ListParams::default().limit(PAGE);
@@ -157,7 +178,9 @@ impl Driver {
             };
             for DeserializeGuard(record) in page.items {
                 match record {
-                    Ok(record) => records.push(record),
+                    Ok(record) => {
+                        records.extend(Some(record).filter(|record| is_open(record) || is_remembered(record, now)));
+                    }
                     Err(invalid) => error!(
                         name = invalid.metadata.name,
                         error = invalid.error,
@@ -189,6 +212,8 @@ struct Desk<'a> {
     started: HashMap<tokio::task::Id, ObjectKey>,
     /// Since when a policy has been out of sight.
     unseen: HashMap<String, Timestamp>,
+    /// The task that removes old records.
+    sweeping: Option<tokio::task::Id>,
 }
 
 impl Desk<'_> {
@@ -231,7 +256,7 @@ impl Desk<'_> {
                 }
                 () = self.driver.records.changed() => {}
                 Some(()) = OptionFuture::from((!stopping).then(|| stop.cancelled())) => {}
-                _ = sweep.tick() => self.sweep().await,
+                _ = sweep.tick() => self.sweep(),
                 () = sleep(pause) => {}
             }
         }
@@ -243,6 +268,7 @@ impl Desk<'_> {
             Change::Seen(record) => {
                 let key = ObjectKey::of(record.as_ref());
                 match self.held.get_mut(&key) {
+                    Some(held) if held.is_another(&record) => self.replace(&key, Remediation::clone(&record), now),
                     Some(held) => held.merge(&record, now),
                     None => {
                         self.held.insert(key, Held::new(Remediation::clone(&record), now));
@@ -258,12 +284,31 @@ impl Desk<'_> {
         }
     }
 
-    /// Of the records that are due the first in the order of admission. While stopping only those count whose action
-    /// has an outcome that is not written yet.
+    /// A record was deleted, and another of its name was created: nothing of the old one is the new one's.
+    fn replace(&mut self, key: &ObjectKey, record: Remediation, now: Timestamp) {
+        self.drop_deleted(key, now);
+        self.held.insert(key.clone(), Held::new(record, now));
+    }
+
+    fn drop_deleted(&mut self, key: &ObjectKey, now: Timestamp) {
+        warn!(remediation = %key, "the record was deleted; nothing more is done for it");
+        self.held.remove(key);
+        self.started.retain(|_, started| started != key);
+        self.shadow.disown(key);
+        if self.ledger.disown(key) {
+            self.wake_waiting(now);
+        }
+    }
+
+    /// Of the records that are due the most urgent. While stopping only those count whose action has an outcome that is
+    /// not written yet.
     fn next_due(&self, now: Timestamp, stopping: bool) -> Option<ObjectKey> {
-        let due =
-            self.held.iter().filter(|(_, held)| !held.busy && held.due <= now && (!stopping || held.outcome.is_some()));
-        due.min_by(|(_, a), (_, b)| a.order().cmp(&b.order())).map(|(key, _)| key.clone())
+        let may = |held: &Held| {
+            let to_write = held.phase() == Phase::Acting && held.outcome.is_some();
+            if stopping { to_write } else { to_write || self.tasks.len() < LOOKS }
+        };
+        let due = self.held.iter().filter(|(_, held)| !held.busy && held.due <= now && may(held));
+        due.min_by(|(_, a), (_, b)| a.urgency().cmp(&b.urgency())).map(|(key, _)| key.clone())
     }
 
     fn until_next_due(&self, now: Timestamp) -> Duration {
@@ -305,9 +350,13 @@ impl Desk<'_> {
                     self.put_off(key, RETRY / 4);
                     return;
                 }
-                let record = held.record.clone();
-                let (scene, evidence) = self.driver.looker.scene(&record).await;
-                self.settle(key, Observed::Scene(Box::new(scene)), &evidence).await;
+                // Looks run beside each other, so that one that is slow keeps nobody else waiting; decisions do not.
+                let (looker, record, clock) =
+                    (self.driver.looker.clone(), held.record.clone(), self.driver.clock.clone());
+                self.spawn(key, async move {
+                    let (scene, evidence) = looker.scene(&record).await;
+                    Finding::Scene(Box::new(scene), evidence, clock.now())
+                });
             }
         }
     }
@@ -319,15 +368,17 @@ impl Desk<'_> {
         }
         match timeout(WRITE_TIMEOUT, self.driver.api(key).get_opt(&key.name)).await {
             Ok(Ok(Some(record))) => {
-                let phase = record.status.as_ref().map(|status| status.phase).unwrap_or_default();
-                if !phase.is_running() && self.held.get(key).is_some_and(|held| held.phase().is_running()) {
-                    // The journal's entry was not written, so what it would have announced was not done.
-                    self.ledger.give_back(key);
+                if self.held.get(key).is_some_and(|held| held.is_another(&record)) {
+                    self.replace(key, record, now);
+                    return true;
                 }
-                if self.ledger.follow(key, phase) {
+                let held_before = self.ledger.running();
+                self.ledger.reconcile(&record, Side::Real);
+                self.shadow.reconcile(&record, Side::Simulated);
+                if self.ledger.running() < held_before {
                     self.wake_waiting(now);
                 }
-                if phase.is_terminal() {
+                if !is_open(&record) {
                     self.held.remove(key);
                     return false;
                 }
@@ -338,11 +389,7 @@ impl Desk<'_> {
                 true
             }
             Ok(Ok(None)) => {
-                warn!(remediation = %key, "the record was deleted; nothing more is done for it");
-                self.held.remove(key);
-                if self.ledger.follow(key, Phase::Cancelled) {
-                    self.wake_waiting(now);
-                }
+                self.drop_deleted(key, now);
                 false
             }
             Ok(Err(_)) | Err(_) => {
@@ -412,7 +459,6 @@ impl Desk<'_> {
         before: &RemediationStatus,
         after: RemediationStatus,
     ) -> bool {
-        let acting = after.phase == Phase::Acting;
         record.status = Some(after.clone());
         record.metadata.managed_fields = None;
         let params = PostParams::default();
@@ -423,10 +469,7 @@ impl Desk<'_> {
                 true
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
-                if acting {
-                    self.ledger.give_back(key);
-                    self.ledger.follow(key, before.phase);
-                }
+                // What was taken is kept until it is known what the record says.
                 self.unsure(key, SignedDuration::ZERO);
                 false
             }
@@ -437,10 +480,6 @@ impl Desk<'_> {
                 };
                 self.driver.metrics.api_error("update", reason);
                 warn!(remediation = %key, why, "its status was not written; it is read again first");
-                if acting && let Some(held) = self.held.get_mut(key) {
-                    // It may have been: the slot is kept until it is known.
-                    held.record.status = Some(after);
-                }
                 self.unsure(key, RETRY);
                 false
             }
@@ -485,6 +524,8 @@ impl Desk<'_> {
             held.record = written;
             held.stale = false;
             held.outcome = None;
+            held.unanswered = None;
+            held.unknown_since = None;
             if before.phase != after.phase {
                 held.good_since = None;
             }
@@ -508,21 +549,23 @@ impl Desk<'_> {
 
     /// Starts the action that the journal's last entry announces. It has as long as the term certainly lasts, at most.
     fn act(&mut self, key: &ObjectKey) {
-        let bound = self.driver.settings.action_timeout.min(self.term.remaining());
+        let (most, term) = (self.driver.settings.action_timeout, Arc::clone(&self.term));
         let (client, looked_for) = (self.driver.client.clone(), key.clone());
         let Some(record) = self.held.get(key).map(|held| held.record.clone()) else { return };
         self.spawn(key, async move {
-            let Some((action, entry)) = announced(&record) else { return Finding::Failed };
-            let order = Order { record: &looked_for, entry };
-            let outcome = match timeout(bound, action::execute(client.clone(), action, &order)).await {
-                Ok(outcome) => outcome,
-                Err(_) => Outcome { outcome: ActionOutcome::Unknown, message: Some("no answer in time".to_owned()) },
-            };
-            if outcome.outcome != ActionOutcome::Unknown {
-                return Finding::Outcome(outcome);
+            let Some((action, order)) = order(&looked_for, &record) else { return Finding::Failed };
+            let bound = most.min(term.remaining());
+            if bound < LEAST_TERM {
+                let message = Some("it was not begun: the term as leader is nearly over".to_owned());
+                return Finding::Outcome(Outcome { outcome: ActionOutcome::NotDone, message });
             }
-            warn!(remediation = %looked_for, why = outcome.message, "whether it was done is not known; looking");
-            Finding::Outcome(look_for(client, action, &order).await)
+            match timeout(bound, action::execute(client, action, &order)).await {
+                Ok(Outcome { outcome: ActionOutcome::Unknown, message }) => {
+                    Finding::Unanswered(message.unwrap_or_default())
+                }
+                Ok(outcome) => Finding::Outcome(outcome),
+                Err(_) => Finding::Unanswered(format!("no answer within {} s", bound.as_secs())),
+            }
         });
     }
 
@@ -531,8 +574,12 @@ impl Desk<'_> {
         let (client, looked_for) = (self.driver.client.clone(), key.clone());
         let Some(record) = self.held.get(key).map(|held| held.record.clone()) else { return };
         self.spawn(key, async move {
-            let Some((action, entry)) = announced(&record) else { return Finding::Failed };
-            Finding::Outcome(look_for(client, action, &Order { record: &looked_for, entry }).await)
+            let Some((action, order)) = order(&looked_for, &record) else { return Finding::Failed };
+            let look = timeout(WRITE_TIMEOUT, action::observe(client, action, &order));
+            Finding::Looked(look.await.unwrap_or_else(|_| Outcome {
+                outcome: ActionOutcome::Unknown,
+                message: Some("no answer in time".to_owned()),
+            }))
         });
     }
 
@@ -557,6 +604,9 @@ impl Desk<'_> {
                 (error.id(), Finding::Failed)
             }
         };
+        if self.sweeping == Some(id) {
+            self.sweeping = None;
+        }
         let Some(key) = self.started.remove(&id) else { return true };
         let now = self.driver.clock.now();
         let Some(held) = self.held.get_mut(&key) else { return true };
@@ -564,15 +614,24 @@ impl Desk<'_> {
         held.due = now;
         match finding {
             Finding::Failed => held.due = now.saturating_add(RETRY).unwrap_or(now),
-            Finding::Outcome(outcome) => {
-                let begun = held.status().journal.last().map_or(now, |entry| entry.started_at);
-                let unknown = outcome.outcome == ActionOutcome::Unknown;
-                if unknown && now.duration_since(begun) < OBSERVE_TIMEOUT {
-                    // Nobody answered; it is asked again before it is given up.
-                    held.due = now.saturating_add(RETRY * 2).unwrap_or(now);
-                } else {
-                    // Attended to next; until it is written, it is kept.
-                    held.outcome = Some(outcome);
+            // Attended to next; until it is written, it is kept.
+            Finding::Outcome(outcome) => held.outcome = Some(outcome),
+            Finding::Unanswered(why) => {
+                warn!(remediation = %key, why, "whether it was done is not known; it is looked for");
+                held.unanswered = Some((now, why));
+            }
+            Finding::Looked(outcome) => match held.believe(outcome, now) {
+                Some(outcome) => held.outcome = Some(outcome),
+                None => held.due = now.saturating_add(RETRY * 2).unwrap_or(now),
+            },
+            Finding::Scene(scene, evidence, seen_at) => {
+                let fresh = now.duration_since(seen_at) <= SCENE_AGE;
+                if !held.stale && fresh && matches!(held.phase(), Phase::Pending | Phase::Waiting) {
+                    tokio::select! {
+                        biased;
+                        () = ended.cancelled() => return false,
+                        () = self.settle(&key, Observed::Scene(scene), &evidence) => {}
+                    }
                 }
             }
             Finding::Seen(seen) => {
@@ -653,43 +712,62 @@ impl Desk<'_> {
         }
     }
 
-    /// Removes records whose retention is over, and forgets what no limit asks for any more.
-    async fn sweep(&mut self) {
+    /// Forgets what no limit asks for any more, and removes records whose retention is over. A task beside the loop does
+    /// that, and ends with the term.
+    fn sweep(&mut self) {
         let now = self.driver.clock.now();
         self.ledger.forget(now);
         self.shadow.forget(now);
         self.unseen.retain(|uid, _| self.held.values().any(|held| held.record.spec.policy.uid == *uid));
+        if self.sweeping.is_some() {
+            return;
+        }
         let retention = SignedDuration::try_from(self.driver.settings.retention).unwrap_or(SignedDuration::MAX);
-        for key in self.driver.records.index().ended_before(now.saturating_sub(retention).unwrap_or(now)) {
-            let delete = self.driver.api(&key).delete(&key.name, &DeleteParams::default()).await;
-            match delete {
-                Ok(_) => info!(remediation = %key, "removed; its retention is over"),
-                Err(error) => {
-                    warn!(remediation = %key, %error, "not removed");
-                    return;
-                }
-            }
+        let index = self.driver.records.index();
+        let old = index.ended_before(now.saturating_sub(retention).unwrap_or(now)).into_iter();
+        let old: Vec<_> = old.map(|key| (self.driver.api(&key), index.resource_version(&key), key)).collect();
+        if !old.is_empty() {
+            self.sweeping = Some(self.tasks.spawn(remove(old)).id());
         }
     }
 }
 
+/// Removes records, each only as it was seen.
+async fn remove(old: Vec<(Api<Remediation>, Option<String>, ObjectKey)>) -> Finding {
+    for (api, resource_version, key) in old {
+        let preconditions = Some(Preconditions { resource_version, uid: None });
+        let params = DeleteParams { preconditions, ..DeleteParams::default() };
+        match timeout(WRITE_TIMEOUT, api.delete(&key.name, &params)).await {
+            Ok(Ok(_)) => info!(remediation = %key, "removed; its retention is over"),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => {}
+            Ok(Err(error)) => warn!(remediation = %key, why = chain(&error), "not removed"),
+            Err(_) => warn!(remediation = %key, "not removed: no answer in time"),
+        }
+    }
+    Finding::Failed
+}
+
+fn is_open(record: &Remediation) -> bool {
+    record.status.as_ref().is_none_or(|status| !status.phase.is_terminal())
+}
+
+/// Whether a limit can still ask for what this record did.
+fn is_remembered(record: &Remediation, now: Timestamp) -> bool {
+    let journal = record.status.iter().flat_map(|status| &status.journal);
+    journal.into_iter().any(|entry| now.duration_since(entry.started_at) <= MEMORY)
+}
+
 /// The action that a record's journal announces.
-fn announced(record: &Remediation) -> Option<(crate::api::Action<'_>, &crate::api::JournalEntry)> {
+fn order<'a>(key: &'a ObjectKey, record: &'a Remediation) -> Option<(crate::api::Action<'a>, Order<'a>)> {
     let entry = record.status.as_ref()?.journal.last()?;
     let step = record.spec.steps.get(usize::try_from(entry.step).ok()?)?;
-    Some((step.action()?, entry))
+    let uid = record.metadata.uid.as_deref().unwrap_or_default();
+    Some((step.action()?, Order { record: key, uid, entry }))
 }
 
 fn action_name(record: &Remediation, step: u32) -> &'static str {
     let step = usize::try_from(step).ok().and_then(|step| record.spec.steps.get(step));
     step.and_then(crate::api::Step::action).map_or("", crate::api::Action::name)
-}
-
-async fn look_for(client: Client, action: crate::api::Action<'_>, order: &Order<'_>) -> Outcome {
-    match timeout(WRITE_TIMEOUT, action::observe(client, action, order)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Outcome { outcome: ActionOutcome::Unknown, message: Some("no answer in time".to_owned()) },
-    }
 }
 
 fn since(then: Timestamp, now: Timestamp) -> Duration {

@@ -132,3 +132,6 @@ impl LivingSubject {
         named.namespace == self.namespace && living
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -191,7 +191,7 @@ impl PolicyFixture {
     }
 
     /// As a file.
-    pub(crate) fn from_file(self) -> Policy {
+    pub(crate) fn build_as_file(self) -> Policy {
         Policy::from_file(self.object()).unwrap()
     }
 }
@@ -446,10 +446,6 @@ impl WorldFixture {
 
     pub(crate) fn unknown(self) -> Self {
         self.evidence(Evidence::Unknown("Alertmanager does not answer".to_owned()))
-    }
-
-    pub(crate) fn suppressed(self) -> Self {
-        self.evidence(Evidence::Suppressed("silenced by 42".to_owned()))
     }
 
     pub(crate) fn policy(mut self, policy: PolicyFixture) -> Self {

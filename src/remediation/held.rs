@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     action::Outcome,
-    api::{AlertPhase, Phase, Reason, Remediation, RemediationStatus},
+    api::{ActionOutcome, AlertPhase, Phase, Reason, Remediation, RemediationStatus},
     target::Health,
 };
 
@@ -23,6 +23,10 @@ pub(super) struct Held {
     pub(super) busy: bool,
     /// The outcome of its action, until it is written.
     pub(super) outcome: Option<Outcome>,
+    /// Its action got no answer: since when it may no longer have an effect that nobody saw, and what was said instead.
+    pub(super) unanswered: Option<(Timestamp, String)>,
+    /// Since when it cannot be found out whether its action was done.
+    pub(super) unknown_since: Option<Timestamp>,
     /// Since when its subject has been well and its alert quiet, without a break.
     pub(super) good_since: Option<Timestamp>,
     /// What is known may not be what is written: it has to be read again first.
@@ -31,7 +35,16 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn new(record: Remediation, due: Timestamp) -> Self {
-        Self { record, due, busy: false, outcome: None, good_since: None, stale: false }
+        Self {
+            record,
+            due,
+            busy: false,
+            outcome: None,
+            unanswered: None,
+            unknown_since: None,
+            good_since: None,
+            stale: false,
+        }
     }
 
     pub(super) fn status(&self) -> RemediationStatus {
@@ -40,6 +53,16 @@ impl Held {
 
     pub(super) fn phase(&self) -> Phase {
         self.record.status.as_ref().map(|status| status.phase).unwrap_or_default()
+    }
+
+    /// The order in which records are attended to: first an outcome that is to be written, then what runs, then by age.
+    pub(super) fn urgency(&self) -> (bool, bool, (Option<Timestamp>, &str)) {
+        (self.outcome.is_none(), !self.phase().is_running(), self.order())
+    }
+
+    /// Whether this is another object of the same name.
+    pub(super) fn is_another(&self, seen: &Remediation) -> bool {
+        self.record.metadata.uid != seen.metadata.uid
     }
 
     /// The order of admission.
@@ -90,6 +113,44 @@ impl Held {
     }
 }
 
+/// How long after a request was given up it may still be carried out: an admission webhook may hold it for 30 s.
+const MAY_STILL_LAND: SignedDuration = SignedDuration::from_secs(35);
+
+/// How long it may take to find out whether an action was done.
+const OBSERVE_TIMEOUT: SignedDuration = SignedDuration::from_mins(5);
+
+impl Held {
+    /// What a look for an action's effect tells. `None`: nothing yet; it has to be looked for again.
+    ///
+    /// `Done` is believed at once. `NotDone` only when the request that got no answer cannot land any more; `Unknown`
+    /// only after it was asked for a while.
+    pub(super) fn believe(&mut self, seen: Outcome, now: Timestamp) -> Option<Outcome> {
+        let attempt = self.unanswered.clone();
+        let joined = |seen: Outcome| match &attempt {
+            Some((_, why)) => Outcome { message: Some(join(seen.message.as_deref(), why)), ..seen },
+            None => seen,
+        };
+        match seen.outcome {
+            ActionOutcome::NotDone => match &attempt {
+                Some((since, _)) if now.duration_since(*since) < MAY_STILL_LAND => None,
+                _ => Some(joined(seen)),
+            },
+            ActionOutcome::Unknown => {
+                let since = *self.unknown_since.get_or_insert(now);
+                (now.duration_since(since) >= OBSERVE_TIMEOUT).then(|| joined(seen))
+            }
+            _ => Some(joined(seen)),
+        }
+    }
+}
+
+fn join(seen: Option<&str>, attempt: &str) -> String {
+    match seen {
+        Some(seen) => format!("{seen}; the attempt: {attempt}"),
+        None => attempt.to_owned(),
+    }
+}
+
 /// How long a policy may be out of sight before it counts as gone: a file may be between two versions of its mount, a
 /// resource between two of a watch.
 pub(super) fn unseen_grace(policy_uid: &str) -> SignedDuration {
@@ -99,3 +160,6 @@ pub(super) fn unseen_grace(policy_uid: &str) -> SignedDuration {
         SignedDuration::from_secs(30)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -188,3 +188,6 @@ impl KnownRecords for RecordIndex {
         self.lock().open.get(policy).copied().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,24 @@ pub enum Limited {
     },
 }
 
+/// Which of the two ledgers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// What was done, or may have been.
+    Real,
+    /// What a `DryRun` would have done.
+    Simulated,
+}
+
+impl Side {
+    fn counts(self, outcome: ActionOutcome) -> bool {
+        match self {
+            Self::Real => outcome.counts(),
+            Self::Simulated => outcome == ActionOutcome::DryRun,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Run {
     record: ObjectKey,
@@ -92,38 +110,48 @@ impl Ledger {
     /// The ledgers that these records give: the real one, and that of `DryRun`.
     pub fn of<'a>(records: impl IntoIterator<Item = &'a Remediation>, now: Timestamp) -> (Self, Self) {
         let (mut real, mut dry) = (Self::default(), Self::default());
-        let mut marks: Vec<(Mark, bool)> = Vec::new();
         for record in records {
-            let Some(status) = &record.status else { continue };
-            let key = ObjectKey::of(record);
-            let policy = PolicyKey::from(&record.spec.policy);
-            let Some(subject) = status.subject.as_ref().map(|subject| subject.uid.clone()) else { continue };
-            for entry in &status.journal {
-                let simulated = entry.outcome == ActionOutcome::DryRun;
-                if simulated || entry.outcome.counts() {
-                    let mark = Mark {
-                        at: entry.started_at,
-                        policy: policy.clone(),
-                        subject: subject.clone(),
-                        target: entry.target.uid.clone(),
-                        step: entry.step,
-                        record: key.clone(),
-                    };
-                    marks.push((mark, simulated));
-                }
-            }
-            if status.phase.is_running() {
-                let target = status.target.as_ref().map(|target| target.uid.clone()).unwrap_or_default();
-                real.running.insert(subject, Run { record: key, policy, target });
-            }
-        }
-        marks.sort_by(|(a, _), (b, _)| (a.at, &a.record).cmp(&(b.at, &b.record)));
-        for (mark, simulated) in marks {
-            if simulated { &mut dry } else { &mut real }.marks.push_back(mark);
+            real.reconcile(record, Side::Real);
+            dry.reconcile(record, Side::Simulated);
         }
         real.forget(now);
         dry.forget(now);
         (real, dry)
+    }
+
+    /// Makes what is known of one record what the record itself says: its actions that count, and whether it runs. For
+    /// whoever has read the record and cannot be sure what of its own was written.
+    pub fn reconcile(&mut self, record: &Remediation, side: Side) {
+        let key = ObjectKey::of(record);
+        self.marks.retain(|mark| mark.record != key);
+        self.running.retain(|_, run| run.record != key);
+        let Some(status) = &record.status else { return };
+        let Some(subject) = status.subject.as_ref().map(|subject| subject.uid.clone()) else { return };
+        let policy = PolicyKey::from(&record.spec.policy);
+        for entry in status.journal.iter().filter(|entry| side.counts(entry.outcome)) {
+            self.note(Mark {
+                at: entry.started_at,
+                policy: policy.clone(),
+                subject: subject.clone(),
+                target: entry.target.uid.clone(),
+                step: entry.step,
+                record: key.clone(),
+            });
+        }
+        if side == Side::Real && status.phase.is_running() {
+            let target = status.target.as_ref().map(|target| target.uid.clone()).unwrap_or_default();
+            self.running.insert(subject, Run { record: key, policy, target });
+        }
+    }
+
+    /// A record was deleted: what it did still counts, but is nobody's own any more. A new record of its name is another
+    /// one. Gives whether a subject became free.
+    pub fn disown(&mut self, record: &ObjectKey) -> bool {
+        let nobody = ObjectKey { namespace: record.namespace.clone(), name: format!("{} (deleted)", record.name) };
+        for mark in self.marks.iter_mut().filter(|mark| mark.record == *record) {
+            mark.record = nobody.clone();
+        }
+        self.follow(record, Phase::Cancelled)
     }
 
     /// Drops what no limit can ask for any more.
@@ -216,7 +244,7 @@ impl Ledger {
         self.note(mark);
     }
 
-    /// Writes a simulated action down; nothing is held.
+    /// Writes an action down; nothing is held.
     pub fn note(&mut self, mark: Mark) {
         // Nearly always the end. A clock that was set back must not hide what was written before.
         let place = self.marks.partition_point(|known| known.at <= mark.at);

@@ -297,9 +297,10 @@ impl Record<'_> {
             (Health::Healthy, Evidence::Unasked) if stable => {
                 self.succeeded(false, "healthy; nobody can be asked whether the alert is over".to_owned())
             }
-            // Good at the very end, but not for long enough: a relapse cannot be told from a cure.
+            // Good at the very end, but not for long enough yet: a relapse cannot be told from a cure, and a new leader has
+            // only begun to look. It is watched until it has lasted or has broken; either comes within `stableFor`.
             (Health::Healthy, Evidence::Clear { .. } | Evidence::Unasked) => {
-                self.next_step(Reason::NotHelped, "not healthy and quiet for long enough in time")
+                self.unchanged(Effect::LookAgain(after(self.now, VERIFY_INTERVAL)))
             }
             (Health::Healthy, Evidence::Unknown(why)) | (Health::Unknown(why), _) => {
                 self.end(Phase::Failed, Reason::Unverified, format!("whether it helped cannot be told: {why}"))

@@ -25,7 +25,7 @@ pub use checks::{Candidate, Refusal};
 pub use driver::{Driver, DriverError, DriverSettings};
 pub use evidence::{LivingSubject, PeerAnswer};
 pub use index::{OpenRecord, RecordIndex};
-pub use ledger::{LADDER_WINDOW, Ledger, Limited, MEMORY, Mark};
+pub use ledger::{LADDER_WINDOW, Ledger, Limited, MEMORY, Mark, Side};
 pub use look::{Looker, Seen};
 pub use machine::{Effect, JOURNAL_LENGTH, Next, TOTAL_TIMEOUT, UNRESOLVED_TIMEOUT, WAITING_TIMEOUT, next};
 pub use recorder::Recorder;

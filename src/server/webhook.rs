@@ -90,7 +90,7 @@ impl Refusal {
         match self {
             Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
             Self::Receiver { .. } | Self::Browser => StatusCode::FORBIDDEN,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge { .. } | Self::Body(BodyError::TooManyAlerts) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(_) | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
             // Not 408: that would be final, and whether a slow sender is slow for ever is not known.
             Self::NotReady(_) | Self::TooSlow | Self::Overloaded | Self::Late => StatusCode::SERVICE_UNAVAILABLE,
@@ -277,4 +277,15 @@ fn permit(source: &Source, notification: &Notification) -> Result<(), Refusal> {
         "a webhook of a receiver that it may not use"
     );
     Err(Refusal::Receiver { source_name: source.name.clone(), receiver: notification.receiver.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_of_too_many_alerts_is_too_large_and_not_malformed() {
+        assert_eq!(Refusal::Body(BodyError::TooManyAlerts).status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(Refusal::Body(BodyError::NotANotification(String::new())).status(), StatusCode::BAD_REQUEST);
+    }
 }

@@ -93,4 +93,39 @@ mod tests {
         let empty = labels(&[("namespace", ""), ("pod", "cart-1")]);
         assert_eq!(named(&empty, TargetKind::Pod), Err(Unnamed::NoNamespace), "an empty label is an absent one");
     }
+
+    /// Over public alert rules, where they are at hand: what surely has the labels is named, and no exporter is.
+    #[test]
+    fn public_alert_rules_name_what_their_labels_say() {
+        let shared = std::env::var_os("PARAMEDIC_SHARED").map_or_else(|| "../shared".into(), std::path::PathBuf::from);
+        let path = shared.join("data/alert-rules.jsonl");
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            eprintln!("{} is absent; nothing was checked", path.display());
+            return;
+        };
+        let kinds = [TargetKind::Pod, TargetKind::Deployment, TargetKind::StatefulSet, TargetKind::DaemonSet];
+        let mut named_at_all = 0;
+        for line in text.lines() {
+            let rule: serde_json::Value = serde_json::from_str(line).unwrap();
+            let present: Vec<&str> =
+                rule["inferred_labels"].as_array().into_iter().flatten().filter_map(|label| label.as_str()).collect();
+            let alert: Labels = present.iter().map(|label| (*label, format!("a-{label}"))).collect();
+            for kind in kinds {
+                let has = |label: &str| present.contains(&label);
+                let exported = format!("exported_{}", kind.label());
+                let expected = (has(&exported) || has(kind.label())) && (has("namespace") || has("exported_namespace"));
+                match named(&alert, kind) {
+                    Ok(found) => {
+                        assert!(expected, "{line}");
+                        let label = if has(&exported) { exported.as_str() } else { kind.label() };
+                        assert_eq!(found.name, format!("a-{label}"), "{line}");
+                        named_at_all += 1;
+                    }
+                    Err(Unnamed::Exporter) => assert!(has("exported_namespace") && !has("exported_pod"), "{line}"),
+                    Err(_) => assert!(!expected, "{line}"),
+                }
+            }
+        }
+        assert!(text.lines().count() > 1000 && named_at_all > 20, "only {named_at_all}: were the rules read?");
+    }
 }

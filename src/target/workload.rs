@@ -213,7 +213,10 @@ fn observed(generation: Option<i64>, observed: Option<i64>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod rolling {
     use serde_json::{Value, json};
 
     use super::*;

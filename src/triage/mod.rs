@@ -252,3 +252,6 @@ fn shortened(name: &str, length: usize) -> &str {
     let end = name.char_indices().map(|(at, _)| at).chain([name.len()]).take_while(|at| *at <= length).last();
     name[..end.unwrap_or_default()].trim_end_matches(|c: char| !c.is_ascii_alphanumeric())
 }
+
+#[cfg(test)]
+mod tests;

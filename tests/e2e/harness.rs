@@ -30,7 +30,14 @@ pub struct Entry {
     namespace: Option<&'static str>,
     alone: bool,
     full: bool,
-    rig: bool,
+    needs: Option<Need>,
+}
+
+/// What not every cluster has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    Rig,
+    Alertmanager,
 }
 
 /// Whether what a negative story is about is there. Its twin differs in that alone, and acts.
@@ -56,7 +63,7 @@ where
     T: Future<Output = ()> + Send + 'static,
 {
     let tell = Box::new(move |story| tell(story).boxed());
-    Entry { name: name.to_owned(), tell, namespace: None, alone: false, full: false, rig: false }
+    Entry { name: name.to_owned(), tell, namespace: None, alone: false, full: false, needs: None }
 }
 
 /// A story in which nothing is done, and its twin.
@@ -92,8 +99,22 @@ impl Entry {
 
     /// Needs the machine itself.
     pub fn on_the_rig(mut self) -> Self {
-        self.rig = true;
+        self.needs = Some(Need::Rig);
         self
+    }
+
+    /// Needs an Alertmanager that can be asked: by webhooks alone, an alert that goes on is heard of once a minute.
+    pub fn with_alertmanager(mut self) -> Self {
+        self.needs = Some(Need::Alertmanager);
+        self
+    }
+
+    /// Why it cannot be told in that cluster.
+    fn impossible_in(&self, world: &World) -> Option<&'static str> {
+        match self.needs? {
+            Need::Rig => world.rig.is_none().then_some("needs the cluster of tests/cluster"),
+            Need::Alertmanager => world.alertmanager.is_none().then_some("needs an Alertmanager"),
+        }
     }
 }
 
@@ -160,9 +181,9 @@ impl Run {
     }
 
     fn tell(&self, entry: &Entry) -> Result<Completion, Failed> {
-        if entry.rig && self.world.rig.is_none() {
-            self.note(entry.name.clone(), "skipped", Duration::ZERO, "needs the cluster of tests/cluster".to_owned());
-            return Ok(Completion::ignored_with("needs the cluster of tests/cluster"));
+        if let Some(why) = entry.impossible_in(self.world) {
+            self.note(entry.name.clone(), "skipped", Duration::ZERO, why.to_owned());
+            return Ok(Completion::ignored_with(why));
         }
         let begun = Instant::now();
         let (told, figures) = self.runtime.block_on(self.told(entry));

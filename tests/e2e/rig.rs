@@ -74,7 +74,13 @@ impl Rig {
     /// Stops the API server; it is started again when the guard goes, whatever happens to the story.
     pub fn stop_apiserver(&self) -> Stopped<'_> {
         self.run("apiserver", &["stop"]);
-        Stopped { rig: self }
+        Stopped { rig: self, back: "start" }
+    }
+
+    /// Lets the API server hang: connections to it stay, and nothing is answered. It goes on when the guard goes.
+    pub fn pause_apiserver(&self) -> Stopped<'_> {
+        self.run("apiserver", &["pause"]);
+        Stopped { rig: self, back: "resume" }
     }
 
     /// `kill -9` for the program in a pod's container: on the rig its process is one of this machine's.
@@ -88,14 +94,15 @@ impl Rig {
     }
 }
 
-/// The API server is stopped as long as it lives.
+/// The API server is away as long as it lives.
 pub struct Stopped<'a> {
     rig: &'a Rig,
+    back: &'static str,
 }
 
 impl Drop for Stopped<'_> {
     fn drop(&mut self) {
-        self.rig.run("apiserver", &["start"]);
+        self.rig.run("apiserver", &[self.back]);
     }
 }
 

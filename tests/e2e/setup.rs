@@ -26,11 +26,12 @@ impl World {
         let overlay = Path::new(env!("CARGO_MANIFEST_DIR")).join(OVERLAY).to_string_lossy().into_owned();
         self.kubectl(&["apply", "--server-side", "--force-conflicts", "-k", &overlay])
             .unwrap_or_else(|e| panic!("{e}"));
-        if self.alertmanager.is_none() {
-            // Nobody to ask for evidence: the webhooks alone are it.
-            self.kubectl(&["-n", PARAMEDIC, "set", "env", "deployment/paramedic", "PARAMEDIC_ALERTMANAGERS=[]"])
-                .unwrap_or_else(|error| panic!("{error}"));
-        }
+        // Without one there is nobody to ask for evidence: the webhooks alone are it. With one, what an earlier run has
+        // set is taken back.
+        let setting =
+            if self.alertmanager.is_none() { "PARAMEDIC_ALERTMANAGERS=[]" } else { "PARAMEDIC_ALERTMANAGERS-" };
+        self.kubectl(&["-n", PARAMEDIC, "set", "env", "deployment/paramedic", setting])
+            .unwrap_or_else(|error| panic!("{error}"));
         if switched_on("E2E_RESTART") {
             self.kubectl(&["-n", PARAMEDIC, "rollout", "restart", "deployment/paramedic"])
                 .unwrap_or_else(|error| panic!("{error}"));

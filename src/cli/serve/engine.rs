@@ -10,7 +10,7 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Parts, tasks::Tasks};
@@ -38,17 +38,17 @@ pub(super) fn start(parts: &Parts, tasks: &mut Tasks) -> Result<Recorder, Alertm
     let records = Arc::new(RecordCache::default());
     let resources = Arc::new(PolicyResources::new(Arc::clone(&parts.policies), Arc::clone(&parts.metrics)));
     let (leadership, led) = watch::channel(Leadership::Follower);
-    let drained = CancellationToken::new();
+    let (drain, drained) = oneshot::channel();
 
     follow_records(&parts.clients.patient, &records, tasks);
     follow_policies(&parts.clients.patient, &resources, tasks);
     tasks.spawn("caches", caches(Arc::clone(&records), Arc::clone(&resources), parts.readiness.clone(), tasks.stop()));
 
     let election = Election::new(parts.clients.once.clone(), election(config), parts.clock.clone());
-    tasks.spawn("election", election.run(leadership, tasks.stop(), drained.clone()));
+    tasks.spawn("election", election.run(leadership, tasks.stop(), drained));
     let (driver, publisher) = driver(parts, &records)?;
     tasks.spawn("events", publisher.run());
-    tasks.spawn("leader", lead(driver, led.clone(), parts.readiness.clone(), tasks.stop(), drained));
+    tasks.spawn("leader", lead(driver, led.clone(), parts.readiness.clone(), tasks.stop(), drain));
     let reporter = report(parts.clients.once.clone(), resources, led, parts.clock.clone());
     let stop = tasks.stop();
     tasks.spawn("policy statuses", async move {
@@ -176,8 +176,10 @@ async fn lead(
     mut leadership: watch::Receiver<Leadership>,
     readiness: Readiness,
     stop: CancellationToken,
-    drained: CancellationToken,
+    drain: oneshot::Sender<bool>,
 ) {
+    // A term that was not worked through leaves what its predecessor left.
+    let mut clean = false;
     // What a policy says must be known before anything is decided by it.
     let synced = async {
         while readiness.check(CACHES).is_err() {
@@ -197,19 +199,26 @@ async fn lead(
             continue;
         };
         driver.metrics.leader(true);
-        if let Err(error) = driver.lead(Arc::clone(&term), stop.clone()).await {
-            tracing::error!(%error, "the leader's work did not begin; it is tried again");
-        }
-        if !term.ended().is_cancelled() {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(LEAD_AGAIN) => {}
+        clean = driver.wait_out(&term, &stop).await;
+        while clean && !term.ended().is_cancelled() && !stop.is_cancelled() {
+            match driver.lead(Arc::clone(&term), stop.clone()).await {
+                Ok(nothing_under_way) => {
+                    clean = nothing_under_way;
+                    break;
+                }
+                Err(error) => tracing::error!(%error, "the leader's work did not begin; it is tried again"),
             }
+            stop.run_until_cancelled(tokio::time::sleep(LEAD_AGAIN)).await;
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = term.ended().cancelled() => {}
         }
     }
     driver.metrics.leader(false);
-    drained.cancel();
+    // Where nobody listens any more, the term ended by itself.
+    let _ = drain.send(clean);
     // Other tasks of the engine end by themselves; this one must not end before it was told to.
     stop.cancelled().await;
 }

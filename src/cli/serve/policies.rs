@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    policy::{self, Origin, PolicyStore},
+    policy::{self, Contents, Origin, PolicyStore},
     telemetry::Metrics,
     yaml::FileProblem,
 };
@@ -38,22 +38,31 @@ fn put(policies: Vec<policy::Policy>, store: &PolicyStore, metrics: &Metrics) {
 pub async fn watch(paths: Vec<PathBuf>, store: Arc<PolicyStore>, metrics: Arc<Metrics>, stop: CancellationToken) {
     // Compared as read, so that a file that is only touched changes nothing. The first time there is nothing to compare
     // with: the files may have changed since the start.
-    let mut last = None;
+    let mut seen = None;
+    let mut known: Vec<FileProblem> = Vec::new();
     while stop.run_until_cancelled(tokio::time::sleep(RELOAD_EVERY)).await.is_some() {
         let again = paths.clone();
-        let Ok(now) = tokio::task::spawn_blocking(move || policy::load(&again)).await else { continue };
-        match &now {
-            Err(problems) => {
+        let reading = tokio::task::spawn_blocking(move || {
+            let contents = Some(Contents::of(&again));
+            (contents, (contents != seen).then(|| policy::load(&again)))
+        });
+        let Ok((contents, loaded)) = reading.await else { continue };
+        seen = contents;
+        match loaded {
+            None => metrics.policy_reload(known.is_empty()),
+            Some(Ok(policies)) => {
+                known.clear();
+                put(policies, &store, &metrics);
+            }
+            Some(Err(problems)) => {
                 metrics.policy_reload(false);
-                if last.as_ref() != Some(&now) {
-                    for problem in problems {
+                if problems != known {
+                    for problem in &problems {
                         tracing::error!("{problem}; the last good policies stay in force");
                     }
                 }
+                known = problems;
             }
-            Ok(policies) if last.as_ref() != Some(&now) => put(policies.clone(), &store, &metrics),
-            Ok(_) => metrics.policy_reload(true),
         }
-        last = Some(now);
     }
 }

@@ -235,3 +235,36 @@ proptest! {
         prop_assert_eq!(one.marks, other.marks);
     }
 }
+
+// ---- what a leader finds written
+
+#[test]
+fn a_lost_answer_to_the_end_of_a_verification_does_not_take_its_action_off_the_record() {
+    let mut ledger = a_ledger([a_mark(0).by("one")]);
+    let ended = a_record().named("one").verifying(10).in_phase(Phase::Succeeded, 60).object();
+    ledger.reconcile(&ended, Side::Real);
+    assert_eq!(ledger.running(), 0, "it does not hold the subject any more");
+    let subject = ended.status.as_ref().unwrap().subject.as_ref().unwrap().uid.clone();
+    assert!(ledger.cooldown(&subject, &limits(), &key("other"), at(70)).is_err(), "what it did still counts");
+}
+
+#[test]
+fn a_record_that_turns_out_to_act_after_all_holds_its_subject_and_its_slot() {
+    let mut ledger = Ledger::default();
+    let acting = a_record().named("one").acting(10).object();
+    ledger.reconcile(&acting, Side::Real);
+    let subject = acting.status.as_ref().unwrap().subject.as_ref().unwrap().uid.clone();
+    assert!(ledger.lock(&subject, &key("other")).is_err());
+    assert!(ledger.cooldown(&subject, &limits(), &key("other"), at(20)).is_err());
+    ledger.reconcile(&acting, Side::Real);
+    assert_eq!((ledger.running(), ledger.marks.len()), (1, 1), "twice is once");
+}
+
+#[test]
+fn a_new_record_of_a_deleted_ones_name_does_not_inherit_the_right_to_go_on() {
+    let mut ledger = a_ledger([a_mark(0).by("one")]);
+    assert_eq!(ledger.cooldown("uid-cart", &limits(), &key("one"), at(10)), Ok(()), "its own ladder goes on at once");
+    ledger.disown(&key("one"));
+    assert!(ledger.cooldown("uid-cart", &limits(), &key("one"), at(10)).is_err());
+    assert_eq!(ledger.running(), 0);
+}

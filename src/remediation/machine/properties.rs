@@ -119,7 +119,7 @@ fn event(records: usize) -> impl Strategy<Value = Event> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (1_i64..1800, 1_u32..4, 600_i64..7200, 1_u32..3, 1_u32..=100).prop_map(
+    (prop_oneof![1_i64..60, 1_i64..1800], 1_u32..6, 600_i64..7200, 1_u32..3, 1_u32..=100).prop_map(
         |(cooldown, actions, per, concurrency, share)| Limits {
             cooldown: seconds(cooldown),
             rate: rate(actions, per),
@@ -500,7 +500,7 @@ fn holds_of_every_transition(spec: &RemediationSpec, before: &RemediationStatus,
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     /// Limits hold, no two remediations run on a subject, journals only grow, a rebuilt ledger says the same.
     #[test]
@@ -624,7 +624,7 @@ fn status() -> impl Strategy<Value = RemediationStatus> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
     /// A status that no version of ours would have written, a time that no clock shows: it decides, and does not panic.
     #[test]

@@ -464,6 +464,7 @@ fn the_deadline_decides_by_what_is_seen_then() {
     let again = (Phase::Pending, Some(Reason::NotHelped));
     let failed = (Phase::Failed, Some(Reason::Unverified));
     let succeeded = (Phase::Succeeded, Some(Reason::Verified));
+    let watched = (Phase::Verifying, None);
     let clear = Evidence::Clear { confirmed: true };
     let table = [
         (Health::Healthy, Evidence::Firing, None, again),
@@ -471,13 +472,13 @@ fn the_deadline_decides_by_what_is_seen_then() {
         (unhealthy(), clear.clone(), None, again),
         (unhealthy(), no_answer.clone(), None, again),
         (unhealthy(), Evidence::Firing, None, again),
-        (Health::Healthy, clear.clone(), Some(251), again),
+        (Health::Healthy, clear.clone(), Some(251), watched),
         (Health::Healthy, clear, Some(250), succeeded),
         (Health::Healthy, no_answer.clone(), None, failed),
         (unknown(), Evidence::Firing, None, failed),
         (unknown(), no_answer, None, failed),
         (Health::Healthy, unasked.clone(), Some(250), succeeded),
-        (Health::Healthy, unasked, Some(309), again),
+        (Health::Healthy, unasked, Some(309), watched),
     ];
     let record = a_record().verifying(10);
     for (health, evidence, good_since, expected) in table {
@@ -487,6 +488,21 @@ fn the_deadline_decides_by_what_is_seen_then() {
         assert_eq!((before.status.phase, before.again_at()), (Phase::Verifying, 310), "a second before: {story}");
         assert_eq!(world.next(&record, 310).state(), expected, "{story}");
     }
+}
+
+#[test]
+fn what_is_good_at_the_deadline_but_not_for_long_enough_is_watched_until_it_has_lasted_or_broken() {
+    let record = a_record().verifying(10);
+    for evidence in [Evidence::Clear { confirmed: true }, Evidence::Unasked] {
+        let good = a_world().recovery(Health::Healthy, evidence, Some(300));
+        for now in [310, 359] {
+            let next = good.next(&record, now);
+            assert_eq!((next.status.phase, next.again_at()), (Phase::Verifying, now + 1));
+        }
+        assert_eq!(good.next(&record, 360).state(), (Phase::Succeeded, Some(Reason::Verified)));
+    }
+    let broken = a_world().recovery(Health::Unhealthy("2 of 3".to_owned()), Evidence::Firing, None);
+    assert_eq!(broken.next(&record, 340).state(), (Phase::Pending, Some(Reason::NotHelped)));
 }
 
 #[test]

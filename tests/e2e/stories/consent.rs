@@ -24,12 +24,8 @@ pub fn stories() -> Vec<Entry> {
     entries.push(story("consent::a_pause_that_has_expired_is_none", a_pause_that_has_expired));
     entries.extend(twins("consent::a_dry_run", a_dry_run));
     entries.extend(twins("consent::a_disabled_policy", a_disabled_policy));
-    if_silenced(&mut entries);
+    entries.push(story("consent::a_silence_holds_it_back_until_it_ends", a_silence).with_alertmanager().only_in_full());
     entries
-}
-
-fn if_silenced(entries: &mut Vec<Entry>) {
-    entries.push(story("consent::a_silence_holds_it_back_until_it_ends", a_silence).on_the_rig().only_in_full());
 }
 
 /// What all twins do in the end: the pod of the alert is evicted, and no other.

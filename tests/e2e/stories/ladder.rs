@@ -13,9 +13,11 @@ use crate::{
 
 pub fn stories() -> Vec<Entry> {
     vec![
-        story("ladder::a_restart_that_does_not_help_is_followed_by_a_rollout", the_second_step_helps),
+        story("ladder::a_restart_that_does_not_help_is_followed_by_a_rollout", the_second_step_helps)
+            .with_alertmanager(),
         story("ladder::a_restart_that_helps_is_not_followed", the_first_step_helps),
-        story("ladder::where_nothing_helps_it_fails_and_says_so", nothing_helps).only_in_full(),
+        story("ladder::where_nothing_helps_it_fails_and_says_so", nothing_helps).with_alertmanager(),
+        story("ladder::a_pod_on_its_way_out_is_no_success", on_its_way_out),
         story("ladder::a_rollout_restart_of_a_deployment", a_rollout_alone),
         story("ladder::trouble_that_comes_back_starts_at_the_next_step", memory).only_in_full(),
     ]
@@ -68,6 +70,24 @@ async fn nothing_helps(story: Story) {
     let policy = story.policy("Incurable").steps(steps).up().await;
     let alert = story.alert("Incurable").about(&pod).fire().await;
     story.record(&alert, &policy).fails_for(Reason::NotHelped).await;
+    story.expect_only_ended(&[&pod]).await;
+}
+
+/// The pod takes ten seconds to go, and as long its `StatefulSet` still counts it as ready. Longer than `stableFor`: a
+/// verification that believes it would call the step a success before there is a new pod.
+async fn on_its_way_out(story: Story) {
+    let db = story.stateful_set("db").replicas(3).deaf_for(60).up().await;
+    let pod = db.pod().await;
+    let step = json!({"restartPod": {"gracePeriod": "10s"}, "verify": verified_quickly()});
+    let policy = story.policy("SlowToGo").steps(json!([step])).up().await;
+    let alert = story.alert("SlowToGo").about(&pod).fire().await;
+    story.record(&alert, &policy).acts().await;
+    alert.resolve().await;
+    let status = story.record(&alert, &policy).succeeds().await.status.expect("it has succeeded");
+    let acted = status.journal[0].ended_at.expect("the action is over");
+    let took = status.ended_at.expect("it has ended").duration_since(acted).as_secs();
+    assert!(took >= 10, "it succeeded after {took} s, while the pod was still there: {:?}", status.message);
+    assert!(db.pod().await.uid != pod.uid, "there is a new pod");
     story.expect_only_ended(&[&pod]).await;
 }
 

@@ -18,6 +18,7 @@ use super::crashes::leading_replica;
 pub fn stories() -> Vec<Entry> {
     vec![
         story("outage::without_the_api_server_nothing_is_acknowledged_or_lost", no_api_server).on_the_rig().alone(),
+        story("outage::an_api_server_that_hangs_is_no_reason_to_hang", hanging_api_server).on_the_rig().alone(),
         story("outage::a_leader_that_is_told_to_go_hands_over", sigterm).alone(),
     ]
 }
@@ -70,6 +71,34 @@ async fn no_api_server(story: Story) {
         })
         .await;
     }
+}
+
+/// Worse than one that is not there: whoever waits for it without a limit takes Alertmanager's whole window.
+async fn hanging_api_server(story: Story) {
+    let pod = story.deployment("web").up().await.pod().await;
+    let policy = story.policy("Hanging").up().await;
+    let replicas = story.world.replicas().await;
+    let alert = {
+        let _paused = story.world.rig().pause_apiserver();
+        let alert = story.alert("Hanging").about(&pod).untold();
+        for replica in &replicas {
+            let answer = alert.deliver(replica, &story.world.token).await.expect("a replica answers");
+            assert_eq!(answer.status, 503, "{}: {answer:?}", replica.name);
+            assert!(answer.retry_after.is_some(), "Retry-After says when: {answer:?}");
+            let took = answer.took.as_millis();
+            assert!(took < DEADLINE_MILLIS, "{}: it took {took} ms", replica.name);
+            story.figure(format!("503 after {took} ms"));
+            let alive = replica.get("/healthz").await.expect("a replica answers");
+            assert_eq!(alive.status, 200, "{alive:?}");
+        }
+        alert.fire().await;
+        alert
+    };
+    story.record(&alert, &policy).patiently(seconds(120)).acts().await;
+    story.expect_only_ended(&[&pod]).await;
+    let all = story.record(&alert, &policy).all().await.expect("records can be read");
+    assert_eq!(all.len(), 1, "one episode has one record");
+    story.world.replicas().await;
 }
 
 async fn sigterm(story: Story) {

@@ -1,0 +1,279 @@
+//! How long after its alert a pod is evicted, beside a bare deletion by the same kind of client.
+//!
+//! Both are seen on one watch: the time ends when the pod's `deletionTimestamp` or its end arrives there. One pod is
+//! ended at a time, by turns in one way and the other, and only when every Deployment is whole again, so that what is
+//! timed is the way and not the cluster's other work.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+use futures::StreamExt;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, ListParams, PostParams},
+    runtime::{WatchStreamExt, watcher},
+};
+use paramedic::{
+    api::{Phase, Remediation},
+    clock::Clock,
+};
+use serde_json::json;
+use tokio::{sync::mpsc, task::JoinSet};
+
+use crate::{
+    cluster::{OWN, PODS},
+    server::{Paramedic, Scratch},
+};
+
+/// So many Deployments are there, of two pods each. A remediation locks its Deployment until it is verified; before it is
+/// a Deployment's turn again, that is over.
+const DEPLOYMENTS: usize = 15;
+const REPLICAS: usize = 2;
+/// The label by which a pod's Deployment is known.
+const LABEL: &str = "bench";
+/// How long the cluster is left alone once every pod is ready.
+const QUIET: Duration = Duration::from_millis(200);
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// What is not counted: connections are opened, caches filled.
+const WARM_UP: usize = 3;
+
+/// The times of each way.
+#[derive(Default)]
+pub struct Latencies {
+    /// From the POST to its answer, which says that the alert is on record.
+    pub answered: Vec<Duration>,
+    /// From the POST to the eviction.
+    pub evicted: Vec<Duration>,
+    /// From a bare call of DELETE to the deletion.
+    pub deleted: Vec<Duration>,
+}
+
+/// Writes the policy; its limits never bind, as each would be what is measured.
+pub fn write_policy(scratch: &Scratch) -> anyhow::Result<PathBuf> {
+    let text = format!(
+        "apiVersion: paramedic.dev/v1alpha1\nkind: RemediationPolicy\nmetadata: {{name: bench, namespace: {PODS}}}\nspec:\n  \
+         mode: Enforce\n  match: ['alertname=\"BenchEviction\"', 'severity=~\"critical|warning\"']\n  target: {{kind: Pod}}\n  \
+         steps:\n    - restartPod: {{}}\n      verify: {{within: 30s, stableFor: 1s}}\n  limits:\n    cooldown: 1s\n    \
+         rate: {{actions: 10000, per: 24h}}\n    concurrency: 1000\n"
+    );
+    scratch.write("eviction.yaml", &text)
+}
+
+/// Measures as many of each.
+pub async fn latencies(client: &Client, paramedic: &Paramedic, image: &str, count: usize) -> anyhow::Result<Latencies> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), PODS);
+    for number in 0..DEPLOYMENTS {
+        deployments.create(&PostParams::default(), &deployment(number, image)?).await?;
+    }
+    let mut pods = Watched::new(client);
+    let api: Api<Pod> = Api::namespaced(client.clone(), PODS);
+    let http = reqwest::Client::new();
+    let mut latencies = Latencies::default();
+    for turn in 0..WARM_UP + count {
+        for posted in [false, true] {
+            let name = pods.next(turn % DEPLOYMENTS).await?;
+            if posted {
+                let (answered, evicted) = post(&http, &paramedic.webhook, &mut pods, &name).await?;
+                latencies.answered.push(answered);
+                latencies.evicted.push(evicted);
+            } else {
+                latencies.deleted.push(delete(&api, &mut pods, &name).await?);
+            }
+        }
+        if (turn + 1) % 20 == 0 {
+            eprintln!("{} of {} evictions", turn + 1, WARM_UP + count);
+        }
+    }
+    for times in [&mut latencies.answered, &mut latencies.evicted, &mut latencies.deleted] {
+        times.drain(..WARM_UP);
+    }
+    verified(client, WARM_UP + count).await?;
+    Ok(latencies)
+}
+
+fn deployment(number: usize, image: &str) -> anyhow::Result<Deployment> {
+    let name = deployment_name(number);
+    Ok(serde_json::from_value(json!({
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": REPLICAS,
+            "selector": {"matchLabels": {LABEL: name}},
+            "template": {
+                "metadata": {"labels": {LABEL: name}},
+                "spec": {
+                    "automountServiceAccountToken": false,
+                    // `sleep` as the first process does not heed SIGTERM.
+                    "terminationGracePeriodSeconds": 1,
+                    "containers": [{"name": "sleep", "image": image, "command": ["sleep", "86400"]}],
+                },
+            },
+        },
+    }))?)
+}
+
+fn deployment_name(number: usize) -> String {
+    format!("bench-{number:02}")
+}
+
+async fn delete(api: &Api<Pod>, pods: &mut Watched, name: &str) -> anyhow::Result<Duration> {
+    let began = Instant::now();
+    let params = DeleteParams::default();
+    let (answer, ended) = tokio::join!(api.delete(name, &params), pods.end_of(name));
+    answer.context("the deletion was refused")?;
+    Ok(ended?.duration_since(began))
+}
+
+/// Gives the time to the answer and the time to the eviction.
+async fn post(
+    http: &reqwest::Client,
+    webhook: &str,
+    pods: &mut Watched,
+    name: &str,
+) -> anyhow::Result<(Duration, Duration)> {
+    let body = json!({
+        "version": "4",
+        "status": "firing",
+        "receiver": "paramedic",
+        "alerts": [{
+            "status": "firing",
+            "labels": {"alertname": "BenchEviction", "severity": "warning", "namespace": PODS, "pod": name},
+            "annotations": {"summary": "It is measured how long this takes."},
+            "startsAt": Clock::system().now(),
+            "endsAt": "0001-01-01T00:00:00Z",
+        }],
+    });
+    let began = Instant::now();
+    let answered = async {
+        let answer = http.post(webhook).json(&body).send().await?;
+        let answered = began.elapsed();
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status == 200 && text.contains(r#""Created":1"#), "the webhook answered {status}: {text}");
+        Ok(answered)
+    };
+    let (answered, ended) = tokio::join!(answered, pods.end_of(name));
+    Ok((answered?, ended?.duration_since(began)))
+}
+
+/// Waits until every record has ended; fails unless each of them tells of a success.
+async fn verified(client: &Client, count: usize) -> anyhow::Result<()> {
+    let api: Api<Remediation> = Api::namespaced(client.clone(), OWN);
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let mut phases: BTreeMap<&str, usize> = BTreeMap::new();
+        for record in api.list(&ListParams::default()).await? {
+            let phase = record.status.map(|status| status.phase).unwrap_or_default();
+            *phases.entry(phase.as_str()).or_default() += 1;
+        }
+        if phases.get(Phase::Succeeded.as_str()) == Some(&count) && phases.len() == 1 {
+            return Ok(());
+        }
+        ensure!(Instant::now() < end, "not every remediation succeeded: {phases:?}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// The pods as the watch shows them.
+struct Watched {
+    events: mpsc::UnboundedReceiver<(Instant, Seen)>,
+    living: HashMap<String, Living>,
+    ended: HashMap<String, Instant>,
+    _watch: JoinSet<()>,
+}
+
+struct Living {
+    deployment: String,
+    ready: bool,
+}
+
+/// What an event says of a pod; its name is never used again.
+enum Seen {
+    Living(String, Living),
+    Ending(String),
+}
+
+impl Watched {
+    fn new(client: &Client) -> Self {
+        let api: Api<Pod> = Api::namespaced(client.clone(), PODS);
+        let (into, events) = mpsc::unbounded_channel();
+        let mut watch = JoinSet::new();
+        watch.spawn(async move {
+            let mut stream = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+            while let Some(event) = stream.next().await {
+                let now = Instant::now();
+                let seen = match event {
+                    Ok(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) => seen(&pod),
+                    Ok(watcher::Event::Delete(pod)) => Seen::Ending(pod.name_any()),
+                    Ok(watcher::Event::Init | watcher::Event::InitDone) => continue,
+                    Err(error) => {
+                        eprintln!("the watch on pods was broken: {error}");
+                        continue;
+                    }
+                };
+                if into.send((now, seen)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { events, living: HashMap::new(), ended: HashMap::new(), _watch: watch }
+    }
+
+    /// Waits until every Deployment is whole; gives a pod of this one.
+    async fn next(&mut self, deployment: usize) -> anyhow::Result<String> {
+        let name = deployment_name(deployment);
+        let whole = |this: &Self| {
+            let ready = || this.living.iter().filter(|(_, pod)| pod.ready);
+            (ready().count() == DEPLOYMENTS * REPLICAS && this.living.len() == DEPLOYMENTS * REPLICAS)
+                .then(|| ready().find(|(_, pod)| pod.deployment == name).map(|(pod, _)| pod.clone()))
+        };
+        let pod = self.until(whole).await.context("the Deployments do not get ready")?;
+        tokio::time::sleep(QUIET).await;
+        pod.with_context(|| format!("{name} has no pod"))
+    }
+
+    /// Waits until a pod ends; gives when that was seen.
+    async fn end_of(&mut self, pod: &str) -> anyhow::Result<Instant> {
+        self.until(|this| this.ended.get(pod).copied()).await.with_context(|| format!("{pod} was not ended"))
+    }
+
+    async fn until<T>(&mut self, found: impl Fn(&Self) -> Option<T>) -> anyhow::Result<T> {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = found(self) {
+                return Ok(found);
+            }
+            match tokio::time::timeout_at(end, self.events.recv()).await {
+                Ok(Some((at, seen))) => self.take_in(at, seen),
+                Ok(None) => bail!("the watch ended"),
+                Err(_) => bail!("not within {} s", PATIENCE.as_secs()),
+            }
+        }
+    }
+
+    fn take_in(&mut self, at: Instant, seen: Seen) {
+        match seen {
+            Seen::Living(name, pod) => {
+                self.living.insert(name, pod);
+            }
+            Seen::Ending(name) => {
+                self.living.remove(&name);
+                self.ended.entry(name).or_insert(at);
+            }
+        }
+    }
+}
+
+fn seen(pod: &Pod) -> Seen {
+    if pod.metadata.deletion_timestamp.is_some() {
+        return Seen::Ending(pod.name_any());
+    }
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let ready =
+        conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    Seen::Living(pod.name_any(), Living { deployment: pod.labels().get(LABEL).cloned().unwrap_or_default(), ready })
+}
