@@ -11,6 +11,7 @@ use super::{CountOrPercent, PositiveDuration};
 pub struct Limits {
     /// How long a subject is left alone after an action on it, whichever of its pods was the target and whichever
     /// policy acted. Default `10m`, at most a day.
+    #[schemars(extend("x-kubernetes-validations" = at_most_a_day_rule()))]
     #[serde(deserialize_with = "at_most_a_day")]
     pub cooldown: PositiveDuration,
     /// How many actions this policy may start in a sliding window. Default 5 in `1h`.
@@ -36,6 +37,7 @@ pub struct Rate {
     #[serde(deserialize_with = "positive")]
     pub actions: u32,
     /// The length of the window that slides over them, at most a day.
+    #[schemars(extend("x-kubernetes-validations" = at_most_a_day_rule()))]
     #[serde(deserialize_with = "at_most_a_day")]
     pub per: PositiveDuration,
 }
@@ -66,6 +68,14 @@ fn at_most_a_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Po
         return Err(serde::de::Error::custom(format!("`{duration}` is longer than the 24h that a limit may span")));
     }
     Ok(duration)
+}
+
+/// The same for the API server, so that `kubectl apply` refuses it.
+fn at_most_a_day_rule() -> serde_json::Value {
+    serde_json::json!([{
+        "rule": "duration(self) <= duration('24h')",
+        "message": "is longer than the 24h that a limit may span",
+    }])
 }
 
 #[cfg(test)]

@@ -144,6 +144,9 @@ pub struct RemediationStatus {
     /// When it entered the phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// When `message` and `until` of a wait were last renewed, where that was after `since`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewed_at: Option<Timestamp>,
     /// Seconds that count towards the total time-out, up to `since`.
     #[serde(default)]
     pub active_seconds: i64,
@@ -349,6 +352,8 @@ impl Phase {
 pub enum Reason {
     /// The alert's labels lead to no object, or the object is not there.
     TargetUnresolved,
+    /// The labels lead to an object, but not to one subject: its selector selects every pod, its owner is another one.
+    TargetAmbiguous,
     /// The alert's `pod` is that of the exporter it was scraped from.
     TargetIsExporter,
     /// The policy or the source may not touch that namespace.
@@ -385,6 +390,8 @@ pub enum Reason {
     Disruption,
     /// The API did not answer a question that has to be answered before acting.
     ApiUnavailable,
+    /// Paramedic's service account may not ask what has to be answered before acting.
+    Forbidden,
     /// The target changed between the look and the act.
     TargetChanged,
     /// Another remediation is about the same target.
@@ -414,6 +421,7 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TargetUnresolved => "TargetUnresolved",
+            Self::TargetAmbiguous => "TargetAmbiguous",
             Self::TargetIsExporter => "TargetIsExporter",
             Self::NotPermitted => "NotPermitted",
             Self::Protected => "Protected",
@@ -432,6 +440,7 @@ impl Reason {
             Self::SingleReplica => "SingleReplica",
             Self::Disruption => "Disruption",
             Self::ApiUnavailable => "ApiUnavailable",
+            Self::Forbidden => "Forbidden",
             Self::TargetChanged => "TargetChanged",
             Self::SameTarget => "SameTarget",
             Self::CancelRequested => "CancelRequested",

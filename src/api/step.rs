@@ -122,6 +122,11 @@ pub struct RolloutRestart {}
 /// When a step has helped: the subject is healthy and the alert is gone, unbroken for a while, in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = [{
+    // The defaults are filled in before this is evaluated.
+    "rule": "duration(self.stableFor) <= duration(self.within)",
+    "message": "stableFor is longer than within, so the step could never succeed",
+}]))]
 pub struct Verify {
     /// How long after the action it may take. Default `5m`.
     pub within: PositiveDuration,

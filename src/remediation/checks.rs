@@ -146,6 +146,8 @@ fn unresolved(why: &Unresolved) -> Refusal {
         }
         Unresolved::NoController(_) => Refusal::end(Phase::Skipped, Reason::NoController, message),
         Unresolved::Api(_) => Refusal::wait(Reason::ApiUnavailable, message),
+        Unresolved::Forbidden { .. } => Refusal::wait(Reason::Forbidden, message),
+        Unresolved::Ambiguous(_) => Refusal::wait(Reason::TargetAmbiguous, message),
         Unresolved::Unnamed(_) | Unresolved::Missing { .. } | Unresolved::Terminating(_) | Unresolved::Finished(_) => {
             Refusal::wait(Reason::TargetUnresolved, message)
         }

@@ -70,7 +70,11 @@ pub fn told(spec: &RemediationSpec, status: &RemediationStatus, max_age: Duratio
     if age <= SignedDuration::try_from(max_age).unwrap_or(SignedDuration::MAX) {
         return Evidence::Firing;
     }
-    Evidence::Unknown(format!("the alert was last heard of {}s ago, and no Alertmanager can be asked", age.as_secs()))
+    // Not how long ago that is: what a wait says is written anew where it differs.
+    let at = last_seen.round(jiff::Unit::Second).unwrap_or(last_seen);
+    Evidence::Unknown(format!(
+        "the alert was last heard of at {at}, longer ago than evidenceMaxAge, and no Alertmanager can be asked"
+    ))
 }
 
 /// What the notices alone say after an action. A firing one counts where it came after the action and names an object

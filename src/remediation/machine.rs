@@ -27,6 +27,9 @@ pub const UNRESOLVED_TIMEOUT: SignedDuration = SignedDuration::from_hours(1);
 /// How long anything may wait, so that every record ends.
 pub const WAITING_TIMEOUT: SignedDuration = SignedDuration::from_hours(24);
 
+/// How often what a wait says may be written anew.
+pub const RENEW_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
+
 /// How often a subject is looked at while it is verified.
 pub const VERIFY_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
 
@@ -389,19 +392,34 @@ impl Record<'_> {
         Next { effect, ..self.again(reason, message) }
     }
 
-    /// A wait is written once: while its reason is the same, nothing changes but the time of the next look.
+    /// A wait is written once, and again where there is something else to say about the same reason, at most once a
+    /// minute; `since` stays. Otherwise nothing changes but the time of the next look.
     fn wait(&self, reason: Reason, message: String, until: Option<Timestamp>) -> Next {
-        let same = self.status.phase == Phase::Waiting && self.status.reason == Some(reason);
-        let mut status = if same { self.status.clone() } else { self.entering(Phase::Waiting, reason, message) };
-        if !same {
+        let waits_already = self.status.phase == Phase::Waiting && self.status.reason == Some(reason);
+        if !waits_already {
+            let mut status = self.entering(Phase::Waiting, reason, message);
             status.until = until;
+            return Next { status, effect: Effect::LookAgain(self.next_try(reason, SignedDuration::ZERO, until)) };
         }
-        let waited = if same { self.in_phase() } else { SignedDuration::ZERO };
-        let again = match until {
+        let again = self.next_try(reason, self.in_phase(), until);
+        if self.status.message.as_deref() == Some(message.as_str()) && self.status.until == until {
+            return self.unchanged(Effect::LookAgain(again));
+        }
+        let written_at = self.status.renewed_at.or(self.status.since).unwrap_or(self.spec.alert.received_at);
+        let renewable_at = after(written_at, RENEW_INTERVAL);
+        if self.now < renewable_at {
+            return self.unchanged(Effect::LookAgain(again.min(renewable_at)));
+        }
+        let status =
+            RemediationStatus { message: Some(message), until, renewed_at: Some(self.now), ..self.status.clone() };
+        Next { status, effect: Effect::LookAgain(again) }
+    }
+
+    fn next_try(&self, reason: Reason, waited: SignedDuration, until: Option<Timestamp>) -> Timestamp {
+        match until {
             Some(until) if until > self.now => until,
             _ => after(self.now, retry_after(reason, waited)),
-        };
-        Next { status, effect: Effect::LookAgain(again) }
+        }
     }
 
     fn end(&self, phase: Phase, reason: Reason, message: String) -> Next {
@@ -421,6 +439,7 @@ impl Record<'_> {
             message: Some(message),
             until: None,
             since: Some(self.now),
+            renewed_at: None,
             active_seconds: self.active().as_secs(),
             ..self.status.clone()
         }

@@ -7,7 +7,7 @@ use k8s_openapi::{
         apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
         core::v1::{Namespace, Pod},
     },
-    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -98,10 +98,10 @@ pub enum Unresolved {
         name: String,
     },
     /// It is on its way out already.
-    #[error("{0} is being deleted already")]
+    #[error("{0} is going already: it is being deleted, so there is nothing left to end")]
     Terminating(String),
     /// It has run to its end.
-    #[error("{0} has finished")]
+    #[error("{0} is gone already: it has finished, so there is nothing left to end")]
     Finished(String),
     /// It is the pod that the alert's metrics were scraped from, or not the one that its other labels speak of.
     #[error("{0}")]
@@ -109,6 +109,18 @@ pub enum Unresolved {
     /// Nothing would start it again.
     #[error("{0}")]
     NoController(String),
+    /// What the API says does not lead to one subject: a selector that is not valid or selects every pod, an owner
+    /// of another UID.
+    #[error("{0}")]
+    Ambiguous(String),
+    /// Paramedic may not ask.
+    #[error("Paramedic's service account may not read {what}: {why}")]
+    Forbidden {
+        /// What was asked for.
+        what: String,
+        /// What the API said.
+        why: String,
+    },
     /// The API did not say.
     #[error("the API did not answer: {0}")]
     Api(String),
@@ -175,7 +187,7 @@ impl Resolver {
 
     async fn namespace(&self, name: &str) -> Result<Namespace, Unresolved> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let found = namespaces.get_opt(name).await.map_err(|error| Unresolved::Api(error.to_string()))?;
+        let found = namespaces.get_opt(name).await.map_err(|error| no_answer(&format!("Namespace {name}"), error))?;
         found.ok_or_else(|| missing("Namespace", name, name))
     }
 
@@ -267,10 +279,11 @@ impl Resolver {
 
     /// The pods that a workload's selector selects, but for those that have finished.
     pub async fn pods(&self, workload: &Workload) -> Result<Pods, Unresolved> {
-        let selector = label_selector(&workload.state.selector)?;
+        let selector = label_selector(workload)?;
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &workload.object.namespace);
         let params = ListParams::default().labels_from(&selector);
-        let list = api.list(&params).await.map_err(|error| Unresolved::Api(error.to_string()))?;
+        let what = || format!("the Pods of {}", workload.object);
+        let list = api.list(&params).await.map_err(|error| no_answer(&what(), error))?;
         let lives = |pod: &&Pod| !finished(pod) && pod.metadata.deletion_timestamp.is_none();
         let living = || list.items.iter().filter(lives);
         Ok(Pods {
@@ -285,7 +298,8 @@ impl Resolver {
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
-        let found = api.get_opt(name).await.map_err(|error| Unresolved::Api(error.to_string()))?;
+        let what = || format!("{kind} {namespace}/{name}");
+        let found = api.get_opt(name).await.map_err(|error| no_answer(&what(), error))?;
         found.ok_or_else(|| missing(kind, namespace, name))
     }
 }
@@ -309,6 +323,15 @@ fn permitted(namespace: &str, allowed: &[String], protected: &[String]) -> Resul
 
 fn missing(kind: &'static str, namespace: &str, name: &str) -> Unresolved {
     Unresolved::Missing { kind, namespace: namespace.to_owned(), name: name.to_owned() }
+}
+
+fn no_answer(what: &str, error: kube::Error) -> Unresolved {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            Unresolved::Forbidden { what: what.to_owned(), why: status.message.clone() }
+        }
+        error => Unresolved::Api(error.to_string()),
+    }
 }
 
 fn workload<K: Resource<DynamicType = ()>>(object: &K, state: Option<WorkloadState>) -> Result<Workload, Unresolved> {
@@ -340,14 +363,14 @@ fn same_uid(metadata: &ObjectMeta, owner: &OwnerReference) -> Result<(), Unresol
     if metadata.uid.as_deref() == Some(owner.uid.as_str()) {
         return Ok(());
     }
-    Err(Unresolved::Api(format!("{} {} is not the one that its pod belongs to", owner.kind, owner.name)))
+    Err(Unresolved::Ambiguous(format!("{} {} is not the one that its pod belongs to", owner.kind, owner.name)))
 }
 
 fn matches_uid(root: &Workload, owner: &OwnerReference) -> Result<(), Unresolved> {
     if root.object.uid == owner.uid {
         return Ok(());
     }
-    Err(Unresolved::Api(format!("{} is not the one that its pod belongs to", root.object)))
+    Err(Unresolved::Ambiguous(format!("{} is not the one that its pod belongs to", root.object)))
 }
 
 /// Whether an object carries the opt-out annotation. Any value but `false` counts: whoever wrote it meant it.
@@ -366,11 +389,13 @@ fn is_ready(pod: &Pod) -> bool {
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-fn label_selector(selector: &LabelSelector) -> Result<Selector, Unresolved> {
-    let parsed: Selector =
-        selector.clone().try_into().map_err(|error| Unresolved::Api(format!("its selector is not valid: {error}")))?;
+fn label_selector(workload: &Workload) -> Result<Selector, Unresolved> {
+    let object = &workload.object;
+    let parsed: Selector = (workload.state.selector.clone().try_into())
+        .map_err(|error| Unresolved::Ambiguous(format!("the selector of {object} is not valid: {error}")))?;
     if parsed.selects_all() {
-        return Err(Unresolved::Api("its selector selects every pod".to_owned()));
+        let message = format!("the selector of {object} selects every pod, so that its own cannot be told from others");
+        return Err(Unresolved::Ambiguous(message));
     }
     Ok(parsed)
 }
@@ -453,3 +478,49 @@ fn speaks_of_another(pod: &Pod, chain: &[(String, String)], labels: &Labels) -> 
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod unanswered {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+    use serde_json::json;
+
+    use super::*;
+
+    fn cart(selector: &LabelSelector) -> Workload {
+        let set: ReplicaSet = serde_json::from_value(json!({
+            "metadata": { "namespace": "shop", "name": "cart", "uid": "1" },
+            "spec": { "selector": selector },
+        }))
+        .unwrap();
+        workload(&set, WorkloadState::of_replica_set(&set)).unwrap()
+    }
+
+    #[test]
+    fn what_leads_to_no_one_subject_is_not_taken_for_an_api_that_does_not_answer() {
+        let everything = label_selector(&cart(&LabelSelector::default())).unwrap_err();
+        assert!(matches!(everything, Unresolved::Ambiguous(_)), "{everything:?}");
+        assert!(everything.to_string().contains("ReplicaSet shop/cart selects every pod"), "{everything}");
+        let invalid = json!({ "matchExpressions": [{ "key": "app", "operator": "Sometimes" }] });
+        let invalid = label_selector(&cart(&serde_json::from_value(invalid).unwrap())).unwrap_err();
+        assert!(matches!(invalid, Unresolved::Ambiguous(_)), "{invalid:?}");
+
+        let some = json!({ "matchLabels": { "app": "cart" } });
+        assert!(label_selector(&cart(&serde_json::from_value(some).unwrap())).is_ok());
+
+        let owner = OwnerReference { kind: "ReplicaSet".to_owned(), uid: "2".to_owned(), ..OwnerReference::default() };
+        let another = matches_uid(&cart(&LabelSelector::default()), &owner).unwrap_err();
+        assert!(matches!(another, Unresolved::Ambiguous(_)), "{another:?}");
+    }
+
+    #[test]
+    fn what_may_not_be_asked_says_so() {
+        let error = |code: u16| -> kube::Error {
+            let status = json!({ "code": code, "message": "pods is forbidden", "reason": "Forbidden" });
+            kube::Error::Api(serde_json::from_value(status).unwrap())
+        };
+        let forbidden = no_answer("Pod shop/cart-1", error(403));
+        let text = "Paramedic's service account may not read Pod shop/cart-1: pods is forbidden";
+        assert_eq!(forbidden.to_string(), text);
+        assert!(matches!(no_answer("Pod shop/cart-1", error(500)), Unresolved::Api(_)));
+    }
+}

@@ -84,9 +84,6 @@ fn known(refresh: bool) -> Match {
 
 // ---- what a record is made of
 
-/// A list of names, as a table has them.
-type Names = &'static [&'static str];
-
 #[test]
 fn a_new_alert_leads_to_a_record_with_all_that_was_decided() {
     let policy = a_policy("restart-cart").build();
@@ -267,6 +264,7 @@ fn a_policy_has_so_many_open_records_and_no_more() {
     assert!(matches!(full.one(&leak(), 0), Match::Create(_)), "there is room again");
 }
 
+/// A list of names, as a table has them.
 type Names = &'static [&'static str];
 
 #[test]

@@ -93,6 +93,8 @@ fn every_reason_for_which_there_is_no_target_leads_where_it_should() {
         (Unresolved::Unnamed(Unnamed::NoNamespace), WAITING, Reason::TargetUnresolved),
         (Unresolved::Terminating(text()), WAITING, Reason::TargetUnresolved),
         (Unresolved::Finished(text()), WAITING, Reason::TargetUnresolved),
+        (Unresolved::Ambiguous(text()), WAITING, Reason::TargetAmbiguous),
+        (Unresolved::Forbidden { what: text(), why: text() }, WAITING, Reason::Forbidden),
         (Unresolved::Api(text()), WAITING, Reason::ApiUnavailable),
         (Unresolved::Unnamed(Unnamed::Exporter), Phase::Skipped, Reason::TargetIsExporter),
         (Unresolved::Exporter(text()), Phase::Skipped, Reason::TargetIsExporter),
@@ -225,8 +227,8 @@ fn a_clear_alert_whose_action_had_no_effect_is_skipped() {
 // ---- Waiting
 
 #[test]
-fn a_wait_with_the_same_reason_is_not_written_again() {
-    let world = a_world().paused(Ok("another text"));
+fn a_wait_with_the_same_reason_and_nothing_else_to_say_is_not_written_again() {
+    let world = a_world().paused(Ok("the reason of the wait"));
     let record = a_record().waiting(Reason::Paused, 0);
     let mut expected = record.status.clone();
     expected.target = Some(pod("cart-1"));
@@ -235,6 +237,41 @@ fn a_wait_with_the_same_reason_is_not_written_again() {
     assert_eq!(first.status, expected, "all but the target, which is known now, is as it was");
     let again = RecordFixture { status: first.status.clone(), ..record };
     assert_eq!(world.next(&again, 200).status, first.status);
+}
+
+#[test]
+fn a_wait_with_something_else_to_say_is_renewed_at_most_once_a_minute_and_keeps_its_beginning() {
+    let paused = |name: &str| a_world().paused(Ok(name));
+    let mut record = a_record();
+    record.status = paused("freeze").next(&record, 0).status;
+
+    let early = paused("release").next(&record, 50);
+    assert_eq!((&early.status, early.again_at()), (&record.status, 60), "and looked at again when it may be written");
+
+    record.status = paused("release").next(&record, 60).status;
+    assert_eq!((record.status.message.as_deref(), record.status.since), (Some("release"), Some(at(0))));
+    assert_eq!(paused("release").next(&record, 300).status, record.status);
+
+    assert_eq!(paused("freeze").next(&record, 119).status, record.status);
+    let renewed = paused("freeze").next(&record, 120).status;
+    assert_eq!(
+        (renewed.message.as_deref(), renewed.since, renewed.renewed_at),
+        (Some("freeze"), Some(at(0)), Some(at(120)))
+    );
+
+    let elsewhere = a_world().unknown().next(&RecordFixture { status: renewed, ..record }, 121).status;
+    assert_eq!((elsewhere.since, elsewhere.renewed_at), (Some(at(121)), None), "another reason begins anew");
+}
+
+#[test]
+fn a_cooldown_that_another_action_began_anew_says_until_when() {
+    let cooling = |started: i64, by: &str| a_world().ledger(a_ledger([a_mark(started).by(by)]));
+    let mut record = a_record();
+    record.status = cooling(-100, "earlier").next(&record, 5).status;
+    assert_eq!(record.status.until, Some(at(500)));
+    let next = cooling(400, "another").next(&record, 500);
+    assert_eq!((next.status.until, next.again_at(), next.status.since), (Some(at(1000)), 1000, Some(at(5))));
+    assert!(next.message().contains("for shop/another"), "{}", next.message());
 }
 
 #[test]
