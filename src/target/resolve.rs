@@ -478,3 +478,49 @@ fn speaks_of_another(pod: &Pod, chain: &[(String, String)], labels: &Labels) -> 
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod unanswered {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+    use serde_json::json;
+
+    use super::*;
+
+    fn cart(selector: &LabelSelector) -> Workload {
+        let set: ReplicaSet = serde_json::from_value(json!({
+            "metadata": { "namespace": "shop", "name": "cart", "uid": "1" },
+            "spec": { "selector": selector },
+        }))
+        .unwrap();
+        workload(&set, WorkloadState::of_replica_set(&set)).unwrap()
+    }
+
+    #[test]
+    fn what_leads_to_no_one_subject_is_not_taken_for_an_api_that_does_not_answer() {
+        let everything = label_selector(&cart(&LabelSelector::default())).unwrap_err();
+        assert!(matches!(everything, Unresolved::Ambiguous(_)), "{everything:?}");
+        assert!(everything.to_string().contains("ReplicaSet shop/cart selects every pod"), "{everything}");
+        let invalid = json!({ "matchExpressions": [{ "key": "app", "operator": "Sometimes" }] });
+        let invalid = label_selector(&cart(&serde_json::from_value(invalid).unwrap())).unwrap_err();
+        assert!(matches!(invalid, Unresolved::Ambiguous(_)), "{invalid:?}");
+
+        let some = json!({ "matchLabels": { "app": "cart" } });
+        assert!(label_selector(&cart(&serde_json::from_value(some).unwrap())).is_ok());
+
+        let owner = OwnerReference { kind: "ReplicaSet".to_owned(), uid: "2".to_owned(), ..OwnerReference::default() };
+        let another = matches_uid(&cart(&LabelSelector::default()), &owner).unwrap_err();
+        assert!(matches!(another, Unresolved::Ambiguous(_)), "{another:?}");
+    }
+
+    #[test]
+    fn what_may_not_be_asked_says_so() {
+        let error = |code: u16| -> kube::Error {
+            let status = json!({ "code": code, "message": "pods is forbidden", "reason": "Forbidden" });
+            kube::Error::Api(serde_json::from_value(status).unwrap())
+        };
+        let forbidden = no_answer("Pod shop/cart-1", error(403));
+        let text = "Paramedic's service account may not read Pod shop/cart-1: pods is forbidden";
+        assert_eq!(forbidden.to_string(), text);
+        assert!(matches!(no_answer("Pod shop/cart-1", error(500)), Unresolved::Api(_)));
+    }
+}
