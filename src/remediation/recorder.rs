@@ -2,7 +2,7 @@
 //!
 //! Runs on every replica. It answers only for what the API server has confirmed.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
@@ -12,11 +12,11 @@ use kube::{
 };
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::RecordCache;
+use super::{RecordCache, RecordIndex};
 use crate::{
-    alert::{Alert, AlertState, Notification},
+    alert::{Alert, AlertState, Fingerprint, Notification},
     api::{AlertPhase, AlertStatus, GROUP, ObjectKey, Remediation, VERSION},
     clock::Clock,
     policy::PolicyStore,
@@ -26,7 +26,7 @@ use crate::{
         sources::Source,
     },
     telemetry::{Metrics, chain, metrics::ApiErrorReason},
-    triage::{Decision, Match, Rules, SourceScope, triage},
+    triage::{Decision, KnownRecords, Match, Newest, PolicyKey, Rules, SourceScope, triage},
 };
 
 /// So many requests to the API are under way for one notification at a time.
@@ -71,25 +71,28 @@ struct Written {
 
 impl Recorder {
     /// What is to be written for an alert; mostly nothing.
-    fn decide(&self, source: &Source, alert: &Alert, now: Timestamp) -> Vec<Step> {
+    fn decide(&self, source: &Source, alert: &Alert, known: &mut WithThisBody<'_>, now: Timestamp) -> Vec<Step> {
         let Some(ends_at) = alert.ends_at.filter(|_| alert.state == AlertState::Resolved) else {
-            return self.firing(source, alert, now);
+            return self.firing(source, alert, known, now);
         };
         let over = AlertStatus { state: AlertPhase::Resolved, last_seen: alert.starts_at, ends_at: Some(ends_at) };
         let open = self.records.index().resolved_by(alert.fingerprint, ends_at).into_iter();
         open.map(|open| Step::Alert(open.key, Outcome::Resolved, over.clone())).collect()
     }
 
-    fn firing(&self, source: &Source, alert: &Alert, now: Timestamp) -> Vec<Step> {
+    fn firing(&self, source: &Source, alert: &Alert, known: &mut WithThisBody<'_>, now: Timestamp) -> Vec<Step> {
         let policies = self.policies.current();
         let scope = SourceScope { name: &source.name, namespaces: &source.namespaces };
         let rules = Rules { own_namespace: &self.own_namespace, open_per_policy: self.open_per_policy };
         let nothing = |outcome, detail| Step::Nothing(Written { outcome, detail, key: None });
-        let Decision::Matches(matches) = triage(alert, scope, &policies, self.records.index(), rules, now) else {
+        let Decision::Matches(matches) = triage(alert, scope, &policies, known, rules, now) else {
             return vec![nothing(Outcome::OwnAlert, None)];
         };
         let steps = matches.into_iter().map(|matched| match matched {
-            Match::Create(record) => Step::Create(record),
+            Match::Create(record) => {
+                *known.created.entry(PolicyKey::from(&record.spec.policy)).or_default() += 1;
+                Step::Create(record)
+            }
             Match::Known { key, refresh: false } => {
                 Step::Nothing(Written { outcome: Outcome::Known, detail: None, key: Some(key) })
             }
@@ -98,7 +101,7 @@ impl Recorder {
                 Step::Alert(key, Outcome::Known, seen)
             }
             Match::OverCap(policy) => {
-                warn!(%policy, alert = alert.labels.alertname(), "the policy has as many open records as it may");
+                debug!(%policy, alert = alert.labels.alertname(), "the policy has as many open records as it may");
                 let detail = format!("policy {policy} has {} open records, as many as it may", self.open_per_policy);
                 nothing(Outcome::OverCap, Some(detail))
             }
@@ -128,9 +131,9 @@ impl Recorder {
                 self.records.put(created);
                 Written { outcome: Outcome::Created, detail: None, key: Some(key) }
             }
-            // Another replica was first, or an earlier answer was lost.
+            // Another replica was first, an earlier answer was lost, or the cache here lags behind.
             Ok(Err(kube::Error::Api(status))) if status.code == 409 && status.reason == "AlreadyExists" => {
-                Written { outcome: Outcome::Known, detail: None, key: Some(key) }
+                self.existing(api, key, deadline).await
             }
             Ok(Err(error)) if is_final(&error) => {
                 self.metrics.api_error("create", ApiErrorReason::of(&error));
@@ -145,6 +148,27 @@ impl Recorder {
                 self.metrics.api_error("create", ApiErrorReason::NoAnswer);
                 not_durable(key, "the API did not answer in time")
             }
+        }
+    }
+
+    /// A record of that name is there. An open one speaks for the alert; one that has ended says that the cache here was
+    /// behind: it is caught up, and the sender comes again to be decided about anew.
+    async fn existing(&self, api: Api<Remediation>, key: ObjectKey, deadline: Instant) -> Written {
+        match timeout_at(deadline, api.get_opt(&key.name)).await {
+            Ok(Ok(Some(record))) => {
+                let ended = record.status.as_ref().is_some_and(|status| status.phase.is_terminal());
+                self.records.put(record);
+                if ended {
+                    return not_durable(key, "a record of that name has ended already; what is known here was behind");
+                }
+                Written { outcome: Outcome::Known, detail: None, key: Some(key) }
+            }
+            Ok(Ok(None)) => not_durable(key, "the record was there, and is gone"),
+            Ok(Err(error)) => {
+                self.metrics.api_error("get", ApiErrorReason::of(&error));
+                not_durable(key, &chain(&error))
+            }
+            Err(_) => not_durable(key, "the API did not answer in time"),
         }
     }
 
@@ -225,10 +249,24 @@ fn merged(known: &AlertStatus, new: &AlertStatus) -> Option<AlertStatus> {
     (merged != *known).then_some(merged)
 }
 
-/// Whether an answer will be the same at the next try: the record is invalid, its namespace is being deleted, a quota is
-/// full, admission refuses it.
+/// Whether an answer will be the same at the next try: the record is invalid, its namespace is missing or being deleted,
+/// a quota is full, admission denies it.
+///
+/// Not every 403 and 404 is: an API server that has just started forbids until it has read its roles, and does not know a
+/// kind whose definition is being replaced.
 fn is_final(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 403 | 404 | 405 | 413 | 415 | 422))
+    let kube::Error::Api(status) = error else { return false };
+    let details = status.details.as_ref();
+    match status.code {
+        400 | 413 | 415 | 422 => true,
+        403 => {
+            let causes = details.iter().flat_map(|details| &details.causes);
+            causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+                || ["exceeded quota", "denied the request"].iter().any(|text| status.message.contains(text))
+        }
+        404 => details.is_some_and(|details| details.kind == "namespaces"),
+        _ => false,
+    }
 }
 
 fn not_durable(key: ObjectKey, why: &str) -> Written {
@@ -244,13 +282,14 @@ impl Intake for Recorder {
 
     async fn accept(&self, source: &Source, notification: Notification, deadline: Instant) -> Report {
         let now = self.clock.now();
+        let mut known = WithThisBody { index: self.records.index(), created: HashMap::new() };
         let mut outcomes = Vec::with_capacity(notification.alerts.len());
         let mut steps = Vec::new();
         for (index, alert) in notification.alerts.iter().enumerate() {
             let (fingerprint, outcome, detail) = match alert {
                 Err(error) => (None, Outcome::Invalid, Some(error.to_string())),
                 Ok(alert) => {
-                    steps.extend(self.decide(source, alert, now).into_iter().map(|step| (index, step)));
+                    steps.extend(self.decide(source, alert, &mut known, now).into_iter().map(|step| (index, step)));
                     let nothing = if alert.state == AlertState::Firing { Outcome::NoMatch } else { Outcome::Resolved };
                     (Some(alert.fingerprint), nothing, None)
                 }
@@ -265,7 +304,31 @@ impl Intake for Recorder {
                 add(outcome, written);
             }
         }
+        let over = outcomes.iter().filter(|alert| alert.outcome == Outcome::OverCap).count();
+        if over > 0 {
+            warn!(
+                alerts = over,
+                source = source.name,
+                "not recorded: their policies have as many open records as they may"
+            );
+        }
         Report { outcomes }
+    }
+}
+
+/// What is on record, and what this body adds to it: its records are counted before they are created.
+struct WithThisBody<'a> {
+    index: &'a RecordIndex,
+    created: HashMap<PolicyKey, usize>,
+}
+
+impl KnownRecords for WithThisBody<'_> {
+    fn newest(&self, policy: &PolicyKey, fingerprint: Fingerprint) -> Option<Newest> {
+        self.index.newest(policy, fingerprint)
+    }
+
+    fn open(&self, policy: &PolicyKey) -> usize {
+        self.index.open(policy) + self.created.get(policy).copied().unwrap_or_default()
     }
 }
 
@@ -276,4 +339,41 @@ fn add(alert: &mut AlertOutcome, written: Written) {
         alert.detail = written.detail;
     }
     alert.remediations.extend(written.key.map(|key| key.to_string()));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(status: serde_json::Value) -> kube::Error {
+        kube::Error::Api(serde_json::from_value(status).unwrap())
+    }
+
+    #[test]
+    fn what_will_be_the_same_at_the_next_try_does_not_hold_up_its_group() {
+        let terminating = json!({ "causes": [{ "reason": "NamespaceTerminating", "message": "", "field": "" }] });
+        for (what, status) in [
+            ("invalid", json!({ "code": 422, "reason": "Invalid", "message": "" })),
+            ("terminating", json!({ "code": 403, "reason": "Forbidden", "message": "", "details": terminating })),
+            ("quota", json!({ "code": 403, "reason": "Forbidden", "message": "exceeded quota: records" })),
+            ("denied", json!({ "code": 403, "message": "admission webhook \"x\" denied the request: no" })),
+            ("no namespace", json!({ "code": 404, "message": "", "details": { "kind": "namespaces", "name": "x" } })),
+        ] {
+            assert!(is_final(&answer(status)), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_different_at_the_next_try_is_asked_for_again() {
+        for (what, status) in [
+            ("roles not read yet", json!({ "code": 403, "reason": "Forbidden", "message": "User cannot create" })),
+            ("kind not known yet", json!({ "code": 404, "reason": "NotFound", "message": "" })),
+            ("busy", json!({ "code": 429, "message": "" })),
+            ("down", json!({ "code": 503, "message": "" })),
+        ] {
+            assert!(!is_final(&answer(status)), "{what}");
+        }
+    }
 }

@@ -120,9 +120,10 @@ impl Report {
 }
 
 /// The answer's status: 503 while anything is not durable, so that the whole comes again; otherwise 200, whatever
-/// became of single alerts, as one that is refused for good must not hold up its group.
+/// became of single alerts, as one that is refused for good must not hold up its group. What is over a policy's cap is
+/// nowhere on record either, so it has to come again too.
 pub fn status(report: &Report) -> StatusCode {
-    if report.outcomes.iter().any(|alert| alert.outcome == Outcome::NotDurable) {
+    if report.outcomes.iter().any(|alert| matches!(alert.outcome, Outcome::NotDurable | Outcome::OverCap)) {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
         StatusCode::OK
