@@ -180,7 +180,8 @@ mod tests {
     #[test]
     fn only_what_may_yet_become_durable_is_a_503() {
         assert_eq!(status(&Report::default()), StatusCode::OK);
-        assert_eq!(status(&report([Outcome::Refused, Outcome::Invalid, Outcome::OverCap])), StatusCode::OK);
+        assert_eq!(status(&report([Outcome::Refused, Outcome::Invalid, Outcome::Known])), StatusCode::OK);
+        assert_eq!(status(&report([Outcome::Known, Outcome::OverCap])), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(status(&report([Outcome::Created, Outcome::NotDurable])), StatusCode::SERVICE_UNAVAILABLE);
     }
 
