@@ -143,6 +143,9 @@ pub async fn rates(webhook: &str, bodies: &[Body], seconds: u64, scratch: &Scrat
 
 /// Asks the server itself what it answered: 200 and nothing else, and that no policy matched any alert.
 pub async fn confirm(paramedic: &Paramedic, bodies: &[Body], rates: &[Rate]) -> anyhow::Result<()> {
+    if bodies.is_empty() {
+        return Ok(());
+    }
     let answers = paramedic.metric("paramedic_webhook_requests_total").await?;
     ensure!(answers.keys().eq([r#"{code="200"}"#]), "not every answer was 200: {answers:?}");
     let alerts = paramedic.metric("paramedic_alerts_received_total").await?;

@@ -51,6 +51,23 @@ impl Report {
             memory: Vec::new(),
         })
     }
+
+    fn write_rates(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "| alerts a body | bytes a body |")?;
+        for (name, _) in &self.rates {
+            write!(f, " {name} |")?;
+        }
+        writeln!(f, "\n| ---: | ---: |{}", " ---: |".repeat(self.rates.len()))?;
+        for (row, (alerts, bytes)) in SIZES.iter().zip(&self.body_bytes).enumerate() {
+            write!(f, "| {} | {} |", thousands(*alerts), thousands(*bytes))?;
+            for (_, rates) in &self.rates {
+                let rate = rates.get(row).map_or(0.0, |rate| rate.alerts);
+                write!(f, " {} |", thousands(rounded(rate)))?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
 }
 
 fn cpu() -> Option<String> {
@@ -70,18 +87,8 @@ fn said(command: &mut Command) -> String {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Measured on {}.\n", self.about)?;
-        write!(f, "| alerts a body | bytes a body |")?;
-        for (name, _) in &self.rates {
-            write!(f, " {name} |")?;
-        }
-        writeln!(f, "\n| ---: | ---: |{}", " ---: |".repeat(self.rates.len()))?;
-        for (row, (alerts, bytes)) in SIZES.iter().zip(&self.body_bytes).enumerate() {
-            write!(f, "| {} | {} |", thousands(*alerts), thousands(*bytes))?;
-            for (_, rates) in &self.rates {
-                let rate = rates.get(row).map_or(0.0, |rate| rate.alerts);
-                write!(f, " {} |", thousands(rounded(rate)))?;
-            }
-            writeln!(f)?;
+        if !self.body_bytes.is_empty() {
+            self.write_rates(f)?;
         }
         let Latencies { answered, evicted, deleted } = &self.latencies;
         writeln!(f, "\n| {} times each | p50 | p99 |\n| --- | ---: | ---: |", evicted.len())?;
