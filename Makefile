@@ -41,8 +41,8 @@ endif
 e2e: ## The core stories on a real cluster: the one of KUBECONFIG=…, or one made for it
 	tests/e2e/run $(E2E)
 
-e2e-full: ## All stories
-	tests/e2e/run $(E2E_FULL)
+e2e-full: ## All stories, on images that the Dockerfile makes
+	E2E_DOCKERFILE=1 tests/e2e/run $(E2E_FULL)
 
 bench: ## The figures of docs/performance.md, on a cluster as for e2e
 	$(BENCH)
