@@ -12,6 +12,7 @@ pub mod leader;
 pub mod policy;
 pub mod remediation;
 pub mod server;
+pub mod sim;
 pub mod target;
 pub mod telemetry;
 pub mod triage;

@@ -1,0 +1,3 @@
+//! A Kubernetes API in memory.
+
+pub mod patch;
