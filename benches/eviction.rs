@@ -30,10 +30,12 @@ use crate::{
     server::{Paramedic, Scratch},
 };
 
-/// So many Deployments are there, of two pods each. A remediation locks its Deployment until it is verified; before it is
-/// a Deployment's turn again, that is over.
+/// So many Deployments are there, of two pods each. A remediation locks its Deployment until it is verified, which is when
+/// `VERIFY_WITHIN` has passed, as nobody can be asked whether the alert is over. Before it is a Deployment's turn again, at
+/// over a second a turn, that must have come: the next turn's deletion would be taken for its failure.
 const DEPLOYMENTS: usize = 15;
 const REPLICAS: usize = 2;
+const VERIFY_WITHIN: &str = "8s";
 /// The label by which a pod's Deployment is known.
 const LABEL: &str = "bench";
 /// How long the cluster is left alone once every pod is ready.
@@ -59,7 +61,7 @@ pub fn write_policy(scratch: &Scratch) -> anyhow::Result<PathBuf> {
     let text = format!(
         "apiVersion: paramedic.dev/v1alpha1\nkind: RemediationPolicy\nmetadata: {{name: bench, namespace: {PODS}}}\nspec:\n  \
          mode: Enforce\n  match: ['alertname=\"BenchEviction\"', 'severity=~\"critical|warning\"']\n  target: {{kind: Pod}}\n  \
-         steps:\n    - restartPod: {{}}\n      verify: {{within: 30s, stableFor: 1s}}\n  limits:\n    cooldown: 1s\n    \
+         steps:\n    - restartPod: {{}}\n      verify: {{within: {VERIFY_WITHIN}, stableFor: 1s}}\n  limits:\n    cooldown: 1s\n    \
          rate: {{actions: 10000, per: 24h}}\n    concurrency: 1000\n"
     );
     scratch.write("eviction.yaml", &text)

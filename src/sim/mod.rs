@@ -6,7 +6,9 @@
 //!
 //! The rest of the crate does not know it: `serve` is given a client, and cannot tell.
 
+pub mod controllers;
 pub mod kinds;
+pub mod patch;
 mod request;
 mod selector;
 mod service;

@@ -104,7 +104,8 @@ impl Request {
     /// Refuses what the API server refuses before it looks at the objects: an unknown resource with 404, a method that a
     /// resource does not have with 405.
     pub fn read(method: &str, path: &str, query: &str) -> Option<Result<Self, Status>> {
-        let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(|part| decoded(part, false)).collect();
+        let parts: Vec<String> =
+            path.split('/').filter(|part| !part.is_empty()).map(|part| decoded(part, false)).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let (group, version, rest) = match parts.as_slice() {
             ["api", version, rest @ ..] => ("", *version, rest),
@@ -180,8 +181,8 @@ impl Request {
                     Delete => "delete",
                     DeleteCollection => "deletecollection",
                 };
-                let named = self.name.is_none() == matches!(self.verb, List | Create | DeleteCollection)
-                    || self.verb == Watch;
+                let named =
+                    self.name.is_none() == matches!(self.verb, List | Create | DeleteCollection) || self.verb == Watch;
                 self.kind.verbs.contains(&word) && named && (!of_none || matches!(self.verb, List | Watch))
             }
         };

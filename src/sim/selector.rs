@@ -32,9 +32,7 @@ impl LabelSelector {
     ///
     /// Refuses with 400 what is none.
     pub fn parse(text: &str) -> Result<Self, Status> {
-        Reader(text).all().map(Self).map_err(|why| {
-            Status::bad_request(format!("unable to parse requirement: {why}"))
-        })
+        Reader(text).all().map(Self).map_err(|why| Status::bad_request(format!("unable to parse requirement: {why}")))
     }
 
     /// As an object says it, with `matchLabels` and `matchExpressions`; null takes nothing, which is `None`, as is one
@@ -43,7 +41,9 @@ impl LabelSelector {
         let fields = selector.as_object()?;
         let labels = fields.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
         let mut all: Vec<Requirement> = labels
-            .map(|(key, value)| Some(Requirement { key: key.clone(), wants: Wants::In(vec![value.as_str()?.to_owned()]) }))
+            .map(|(key, value)| {
+                Some(Requirement { key: key.clone(), wants: Wants::In(vec![value.as_str()?.to_owned()]) })
+            })
             .collect::<Option<_>>()?;
         for expression in fields.get("matchExpressions").and_then(Value::as_array).into_iter().flatten() {
             let values = || -> Vec<String> {
@@ -150,9 +150,7 @@ impl<'a> Reader<'a> {
                 "in" => Wants::In(self.values()?),
                 "notin" => Wants::NotIn(self.values()?),
                 other => {
-                    return Err(format!(
-                        "found '{other}', expected: in, notin, =, ==, !=, gt, lt"
-                    ));
+                    return Err(format!("found '{other}', expected: in, notin, =, ==, !=, gt, lt"));
                 }
             }
         };
@@ -169,7 +167,9 @@ impl<'a> Reader<'a> {
 
     fn number(&mut self) -> Result<i64, String> {
         let word = self.word();
-        word.parse().map_err(|_| format!("values[0]: Invalid value: {word:?}: for 'Gt', 'Lt' operators, the value must be an integer"))
+        word.parse().map_err(|_| {
+            format!("values[0]: Invalid value: {word:?}: for 'Gt', 'Lt' operators, the value must be an integer")
+        })
     }
 
     fn values(&mut self) -> Result<Vec<String>, String> {
@@ -207,11 +207,8 @@ impl FieldSelector {
                 (None, Some((field, value))) => Some((field, true, value)),
                 (None, None) => None,
             };
-            let invalid = |term: &str| {
-                Status::bad_request(format!(
-                    "invalid selector: '{text}'; can't understand '{term}'"
-                ))
-            };
+            let invalid =
+                |term: &str| Status::bad_request(format!("invalid selector: '{text}'; can't understand '{term}'"));
             let (field, wanted, value) = parsed.ok_or_else(|| invalid(&term))?;
             let value = unescaped(&value).ok_or_else(|| invalid(&term))?;
             if fields_of(kind).all(|known| known != field) {
@@ -325,7 +322,8 @@ fn fields_of(kind: &KindInfo) -> impl Iterator<Item = &'static str> + use<> {
 /// A field as text; what is absent is empty, or what it stands for.
 fn read(object: &Value, field: &str) -> String {
     let at = |path: &str| path.split('.').try_fold(object, |value, name| value.get(name));
-    let field = field.strip_prefix("regarding.").map_or_else(|| field.to_owned(), |rest| format!("involvedObject.{rest}"));
+    let field =
+        field.strip_prefix("regarding.").map_or_else(|| field.to_owned(), |rest| format!("involvedObject.{rest}"));
     let (path, absent) = match field.as_str() {
         "reportingController" => ("reportingComponent", ""),
         "source" => ("source.component", ""),
@@ -382,7 +380,8 @@ mod tests {
 
     #[test]
     fn an_objects_own_selector_is_read_too() {
-        let selector = json!({"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "DoesNotExist"}]});
+        let selector =
+            json!({"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "DoesNotExist"}]});
         let selector = LabelSelector::of_object(&selector).unwrap();
         assert!(selector.matches(&labelled(json!({"a": "1"}))));
         assert!(!selector.matches(&labelled(json!({"a": "1", "b": ""}))));

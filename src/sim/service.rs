@@ -84,7 +84,8 @@ where
             Ok(match body {
                 Ok(body) => this.answer(&parts.method, &parts.uri, &parts.headers, &body),
                 Err(_) => {
-                    let status = Status::new(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728");
+                    let status =
+                        Status::new(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728");
                     Answer::Refusal(status).response(Form::default(), false)
                 }
             })
@@ -126,7 +127,9 @@ impl Asked<'_> {
         match (request.verb, target.subresource) {
             (Verb::Get, Some("scale")) => verbs::read_scale(state, &target).map(Answer::plain),
             (Verb::Get, Some("log")) => log(state, &target),
-            (Verb::Get, _) => verbs::get(state, &target, &request.query).map(|object| Answer::object(kind, &object, 200)),
+            (Verb::Get, _) => {
+                verbs::get(state, &target, &request.query).map(|object| Answer::object(kind, &object, 200))
+            }
             (Verb::List | Verb::Watch, _) => {
                 let selection = Selection::read(kind, request.namespace.as_deref(), &request.query)?;
                 verbs::list(state, kind, &selection, &request.query).map(|page| Answer::list(kind, page))
@@ -144,7 +147,8 @@ impl Asked<'_> {
                 let content_type = self.header(header::CONTENT_TYPE);
                 let apply = content_type.is_some_and(|kind| kind.starts_with("application/apply-patch"));
                 let write = verbs::write_options(&request.query, "PatchOptions", self.agent(), apply)?;
-                verbs::patch(state, &target, content_type, self.body, &write).map(|written| Answer::written(kind, written))
+                verbs::patch(state, &target, content_type, self.body, &write)
+                    .map(|written| Answer::written(kind, written))
             }
             (Verb::Delete, _) => {
                 let (options, dry) = self.options(request)?;
@@ -189,7 +193,10 @@ impl Asked<'_> {
         Ok((body, write))
     }
 
-    fn options(&self, request: &Request) -> Result<(k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions, bool), Status> {
+    fn options(
+        &self,
+        request: &Request,
+    ) -> Result<(k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions, bool), Status> {
         let body = match self.body {
             [] => None,
             body => Some(verbs::read_body(self.header(header::CONTENT_TYPE), body)?.0),

@@ -136,8 +136,12 @@ impl Status {
     }
 
     fn about(code: u16, reason: &'static str, of: Of<'_>, name: &str, message: String) -> Self {
-        let details =
-            Details { name: name.to_owned(), group: of.group.to_owned(), kind: of.name.to_owned(), ..Details::default() };
+        let details = Details {
+            name: name.to_owned(),
+            group: of.group.to_owned(),
+            kind: of.name.to_owned(),
+            ..Details::default()
+        };
         Self { details: Some(Box::new(details)), ..Self::new(code, reason, message) }
     }
 
@@ -244,9 +248,8 @@ impl Status {
 
     /// 415.
     pub fn unsupported_media_type(accepted: &str) -> Self {
-        let message = format!(
-            "the body of the request was in an unknown format - accepted media types include: {accepted}"
-        );
+        let message =
+            format!("the body of the request was in an unknown format - accepted media types include: {accepted}");
         Self { details: Some(Box::default()), ..Self::new(415, "UnsupportedMediaType", message) }
     }
 

@@ -24,20 +24,54 @@ pub(super) fn as_it_is(object: &Value) -> Result<Value, String> {
 
 /// Objects that are maps from names to values: empty ones are left out, and what is in them is left alone.
 const MAPS: &[&str] = &[
-    "labels", "annotations", "matchLabels", "nodeSelector", "limits", "requests", "data", "binaryData", "stringData",
-    "capacity", "allocatable", "overhead", "disruptedPods",
+    "labels",
+    "annotations",
+    "matchLabels",
+    "nodeSelector",
+    "limits",
+    "requests",
+    "data",
+    "binaryData",
+    "stringData",
+    "capacity",
+    "allocatable",
+    "overhead",
+    "disruptedPods",
 ];
 /// Texts that are left out when they are empty.
 const TEXTS: &[&str] = &[
-    "namespace", "generateName", "uid", "resourceVersion", "selfLink", "nodeName", "hostname", "subdomain",
-    "serviceAccountName", "serviceAccount", "podIP", "hostIP", "priorityClassName", "schedulerName", "dnsPolicy",
-    "restartPolicy", "qosClass", "phase", "imagePullPolicy", "terminationMessagePath", "terminationMessagePolicy",
-    "lastTransitionTime", "nominatedNodeName", "fieldPath",
+    "namespace",
+    "generateName",
+    "uid",
+    "resourceVersion",
+    "selfLink",
+    "nodeName",
+    "hostname",
+    "subdomain",
+    "serviceAccountName",
+    "serviceAccount",
+    "podIP",
+    "hostIP",
+    "priorityClassName",
+    "schedulerName",
+    "dnsPolicy",
+    "restartPolicy",
+    "qosClass",
+    "phase",
+    "imagePullPolicy",
+    "terminationMessagePath",
+    "terminationMessagePolicy",
+    "lastTransitionTime",
+    "nominatedNodeName",
+    "fieldPath",
 ];
 
 pub(super) fn read(kind: &KindInfo, object: Value) -> Result<(Value, Vec<String>), Status> {
     let Value::Object(mut object) = object else {
-        return Err(Status::bad_request(format!("the object provided is unrecognized (must be of type {})", kind.kind)));
+        return Err(Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {})",
+            kind.kind
+        )));
     };
     named(kind, &mut object)?;
     match &kind.schema {
@@ -136,7 +170,9 @@ fn tidy(value: &mut Value) {
                 Value::String(text) => !text.is_empty() || !TEXTS.contains(&name.as_str()),
                 _ => true,
             });
-            for (_, below) in fields.iter_mut().filter(|(name, _)| !MAPS.contains(&name.as_str()) && *name != "fieldsV1") {
+            for (_, below) in
+                fields.iter_mut().filter(|(name, _)| !MAPS.contains(&name.as_str()) && *name != "fieldsV1")
+            {
                 tidy(below);
             }
         }
@@ -156,8 +192,7 @@ mod tests {
         let kind = of_kind("", "ConfigMap").unwrap();
         let given = json!({"metadata": {"name": "a", "labels": {}, "odd": 1}, "data": {"x": ""}, "nonsense": {"a": 1}});
         let (read, unknown) = kind.read(given).unwrap();
-        let expected =
-            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"x": ""}});
+        let expected = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"x": ""}});
         assert_eq!(read, expected);
         assert_eq!(unknown, ["metadata.odd", "nonsense"]);
     }
@@ -165,7 +200,9 @@ mod tests {
     #[test]
     fn a_body_of_another_kind_or_type_is_refused() {
         let kind = of_kind("apps", "Deployment").unwrap();
-        for body in [json!({"kind": "Pod"}), json!({"apiVersion": "v1"}), json!({"spec": {"replicas": "many"}}), json!(1)] {
+        for body in
+            [json!({"kind": "Pod"}), json!({"apiVersion": "v1"}), json!({"spec": {"replicas": "many"}}), json!(1)]
+        {
             assert_eq!(kind.read(body.clone()).unwrap_err().code, 400, "{body}");
         }
     }

@@ -201,7 +201,9 @@ fn container(container: &mut Fields) {
     }
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if let Some(Value::Object(probe)) = container.get_mut(name) {
-            for (name, value) in [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)] {
+            for (name, value) in
+                [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
+            {
                 if probe.get(name).is_none_or(|value| value.is_null() || *value == 0) {
                     probe.insert(name.to_owned(), json!(value));
                 }
@@ -287,7 +289,9 @@ mod tests {
     #[test]
     fn a_container_is_pulled_always_when_its_image_has_no_tag() {
         let kind = of_kind("", "Pod").unwrap();
-        for (image, policy) in [("a", "Always"), ("h:5000/a", "Always"), ("a:1", "IfNotPresent"), ("a:latest", "Always")] {
+        for (image, policy) in
+            [("a", "Always"), ("h:5000/a", "Always"), ("a:1", "IfNotPresent"), ("a:latest", "Always")]
+        {
             let pod = json!({"metadata": {"name": "a"}, "spec": {"containers": [{"name": "a", "image": image}]}});
             let (pod, _) = kind.read(pod).unwrap();
             assert_eq!(pod["spec"]["containers"][0]["imagePullPolicy"], policy, "{image}");

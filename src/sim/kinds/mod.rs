@@ -87,8 +87,7 @@ pub struct KindInfo {
 }
 
 /// The verbs of a resource that is held.
-pub const ALL_VERBS: &[&str] =
-    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+pub const ALL_VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 static KINDS: LazyLock<Vec<KindInfo>> = LazyLock::new(builtin::table);
 

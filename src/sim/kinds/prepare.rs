@@ -209,7 +209,10 @@ mod tests {
         let of = |resources: Value| class(&json!({"containers": [{"resources": resources}]}));
         assert_eq!(of(json!({})), "BestEffort");
         assert_eq!(of(json!({"requests": {"cpu": "1"}})), "Burstable");
-        assert_eq!(of(json!({"limits": {"cpu": "1", "memory": "1"}, "requests": {"cpu": "1", "memory": "1"}})), "Guaranteed");
+        assert_eq!(
+            of(json!({"limits": {"cpu": "1", "memory": "1"}, "requests": {"cpu": "1", "memory": "1"}})),
+            "Guaranteed"
+        );
         assert_eq!(of(json!({"limits": {"cpu": "1"}, "requests": {"cpu": "1"}})), "Burstable");
     }
 }

@@ -18,13 +18,10 @@ static SHARE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("^([1-9][0-9
 
 const RULES: &[(&str, Holds)] = &[
     ("duration(self) <= duration('24h')", |value, _| seconds(value).is_some_and(|seconds| seconds <= DAY)),
-    (
-        "type(self) == int ? self > 0 : self.matches('^([1-9][0-9]?|100)%$|^[1-9][0-9]{0,8}$')",
-        |value, _| match value {
-            Value::String(text) => SHARE.as_ref().is_some_and(|share| share.is_match(text)),
-            number => number.as_i64().is_some_and(|number| number > 0),
-        },
-    ),
+    ("type(self) == int ? self > 0 : self.matches('^([1-9][0-9]?|100)%$|^[1-9][0-9]{0,8}$')", |value, _| match value {
+        Value::String(text) => SHARE.as_ref().is_some_and(|share| share.is_match(text)),
+        number => number.as_i64().is_some_and(|number| number > 0),
+    }),
     ("duration(self.stableFor) <= duration(self.within)", |value, _| {
         let of = |name: &str| value.get(name).and_then(seconds);
         of("stableFor").zip(of("within")).is_some_and(|(stable, within)| stable <= within)

@@ -76,7 +76,10 @@ impl Schema {
             of,
             nullable: flag("nullable"),
             properties: properties.map(|(name, schema)| (name.clone(), Self::new(schema))).collect(),
-            additional: schema.get("additionalProperties").filter(|below| below.is_object()).map(|s| Box::new(Self::new(s))),
+            additional: schema
+                .get("additionalProperties")
+                .filter(|below| below.is_object())
+                .map(|s| Box::new(Self::new(s))),
             keeps_unknown: flag("x-kubernetes-preserve-unknown-fields"),
             items: schema.get("items").map(|items| Box::new(Self::new(items))),
             required: words("required"),
@@ -222,7 +225,11 @@ impl Schema {
         match self.lengths {
             (_, Some(most)) if length > most => causes.push(Cause::too_long(path, most)),
             (Some(least), _) if length < least => {
-                causes.push(Cause::invalid(path, value, &format!("{path} in body should be at least {least} chars long")));
+                causes.push(Cause::invalid(
+                    path,
+                    value,
+                    &format!("{path} in body should be at least {least} chars long"),
+                ));
             }
             _ => {}
         }
@@ -282,10 +289,11 @@ impl Schema {
             return;
         }
         for rule in &self.rules {
-            let held = rule.holds.is_none_or(|holds| holds(value, old));
-            if !held {
-                let of = self.of.map_or("object", Type::name);
-                causes.push(Cause::invalid(path, &Value::from(of), &rule.message));
+            let of = Value::from(self.of.map_or("object", Type::name));
+            match rule.holds {
+                Some(holds) if holds(value, old) => {}
+                Some(_) => causes.push(Cause::invalid(path, &of, &rule.message)),
+                None => causes.push(Cause::invalid(path, &of, &format!("nobody knows the rule {}", rule.text))),
             }
         }
         match value {
@@ -328,7 +336,8 @@ impl Rule {
 
 impl Type {
     fn has(self, value: &Value) -> bool {
-        let whole = |value: &Value| value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|n| n.fract() == 0.0);
+        let whole =
+            |value: &Value| value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|n| n.fract() == 0.0);
         match self {
             Self::Object => value.is_object(),
             Self::Array => value.is_array(),
@@ -377,7 +386,8 @@ mod tests {
 
     fn causes(kind: &str, spec: serde_json::Value) -> Vec<(String, String)> {
         let kind = of_kind("paramedic.dev", kind).unwrap();
-        let object = json!({"apiVersion": "paramedic.dev/v1alpha1", "kind": kind.kind, "metadata": {"name": "a"}, "spec": spec});
+        let object =
+            json!({"apiVersion": "paramedic.dev/v1alpha1", "kind": kind.kind, "metadata": {"name": "a"}, "spec": spec});
         let (object, _) = kind.read(object).unwrap();
         let causes = kind.schema.as_ref().unwrap().check(&object, None, None);
         causes.into_iter().map(|cause| (cause.field, cause.reason.into_owned())).collect()
@@ -387,8 +397,7 @@ mod tests {
     fn a_policy_is_completed_and_checked() {
         let kind = of_kind("paramedic.dev", "RemediationPolicy").unwrap();
         let spec = json!({"match": ["a=\"b\""], "target": {"kind": "Pod"}, "steps": [{"restartPod": {}}], "odd": 1});
-        let object =
-            json!({"apiVersion": "paramedic.dev/v1alpha1", "kind": "RemediationPolicy", "metadata": {"name": "a"}, "spec": spec});
+        let object = json!({"apiVersion": "paramedic.dev/v1alpha1", "kind": "RemediationPolicy", "metadata": {"name": "a"}, "spec": spec});
         let (object, unknown) = kind.read(object).unwrap();
         assert_eq!(unknown, ["spec.odd"]);
         assert_eq!(object["spec"]["limits"]["rate"], json!({"actions": 5, "per": "1h"}));
@@ -414,8 +423,7 @@ mod tests {
         let spec = json!({"match": ["a=\"b\""], "target": {"kind": "Pod"}, "steps": [step], "limits": limits});
         let mut found: Vec<_> = causes("RemediationPolicy", spec).into_iter().map(|(field, _)| field).collect();
         found.sort();
-        let expected =
-            ["spec.limits.cooldown", "spec.limits.minAvailable", "spec.steps[0]", "spec.steps[0].verify"];
+        let expected = ["spec.limits.cooldown", "spec.limits.minAvailable", "spec.steps[0]", "spec.steps[0].verify"];
         assert_eq!(found, expected);
     }
 }

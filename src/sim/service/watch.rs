@@ -102,8 +102,7 @@ struct Watch {
 impl Watch {
     /// Begins with what is there.
     fn begin(&mut self, state: &State) {
-        let there: Vec<Arc<Value>> =
-            state.objects(self.kind, self.selection.namespace.as_deref()).cloned().collect();
+        let there: Vec<Arc<Value>> = state.objects(self.kind, self.selection.namespace.as_deref()).cloned().collect();
         for object in there {
             let object = from_storage(self.kind, &object);
             if self.selection.takes(&object) {

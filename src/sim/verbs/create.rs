@@ -5,11 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Target, Write, Written, event, meta, namespace, unknown_fields};
-use crate::sim::{
-    kinds::KindInfo,
-    state::State,
-    status::Status,
-};
+use crate::sim::{kinds::KindInfo, state::State, status::Status};
 
 /// How often another name is tried when a generated one is taken.
 const TRIES: usize = 8;
@@ -26,7 +22,12 @@ pub(crate) fn create(state: &mut State, target: &Target<'_>, body: Value, write:
 }
 
 /// The same for an object that was read.
-pub(super) fn new(state: &mut State, target: &Target<'_>, mut object: Value, write: &Write) -> Result<Arc<Value>, Status> {
+pub(super) fn new(
+    state: &mut State,
+    target: &Target<'_>,
+    mut object: Value,
+    write: &Write,
+) -> Result<Arc<Value>, Status> {
     let kind = target.kind;
     if !object["metadata"].is_object() {
         object["metadata"] = json!({});

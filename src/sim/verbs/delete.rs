@@ -29,7 +29,12 @@ pub(crate) struct Deleted {
 ///
 /// Refuses: what is not there (404), another UID or version than the preconditions want (409), options that make no sense
 /// (422).
-pub(crate) fn delete(state: &mut State, target: &Target<'_>, options: &DeleteOptions, dry: bool) -> Result<Deleted, Status> {
+pub(crate) fn delete(
+    state: &mut State,
+    target: &Target<'_>,
+    options: &DeleteOptions,
+    dry: bool,
+) -> Result<Deleted, Status> {
     let dry = options::check(options)? || dry;
     let deleted = one(state, target, options.clone(), dry)?;
     if !dry && target.kind.namespaced {
@@ -39,7 +44,12 @@ pub(crate) fn delete(state: &mut State, target: &Target<'_>, options: &DeleteOpt
 }
 
 /// The same without a look at the namespace.
-pub(super) fn one(state: &mut State, target: &Target<'_>, mut options: DeleteOptions, dry: bool) -> Result<Deleted, Status> {
+pub(super) fn one(
+    state: &mut State,
+    target: &Target<'_>,
+    mut options: DeleteOptions,
+    dry: bool,
+) -> Result<Deleted, Status> {
     let kind = target.kind;
     let Some(old) = state.object(kind, target.namespace, target.name).cloned() else {
         return Err(Status::not_found(kind.resource(), target.name));
@@ -167,7 +177,8 @@ fn set_deletion(object: &mut Value, end: Timestamp, seconds: i64) {
 }
 
 fn grow(object: &mut Value) {
-    if let Some(generation) = object["metadata"].get("generation").and_then(Value::as_i64).filter(|number| *number > 0) {
+    if let Some(generation) = object["metadata"].get("generation").and_then(Value::as_i64).filter(|number| *number > 0)
+    {
         object["metadata"]["generation"] = json!(generation + 1);
     }
 }
@@ -230,12 +241,8 @@ pub(crate) fn delete_collection(
     let taken = list::selected(state, kind, selection);
     let namespace = selection.namespace.clone().unwrap_or_default();
     for object in &taken {
-        let target = Target {
-            kind,
-            namespace: meta(object, "namespace"),
-            name: meta(object, "name"),
-            subresource: None,
-        };
+        let target =
+            Target { kind, namespace: meta(object, "namespace"), name: meta(object, "name"), subresource: None };
         match one(state, &target, options.clone(), dry) {
             Err(status) if !status.is_not_found() => return Err(status),
             _ => {}

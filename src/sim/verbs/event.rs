@@ -32,11 +32,7 @@ pub(crate) fn from_storage(kind: &KindInfo, object: &Arc<Value>) -> Arc<Value> {
     }
 }
 
-fn renamed<'a>(
-    mut object: Value,
-    from_to: impl Fn((&'a str, &'a str)) -> (&'a str, &'a str),
-    version: &str,
-) -> Value {
+fn renamed<'a>(mut object: Value, from_to: impl Fn((&'a str, &'a str)) -> (&'a str, &'a str), version: &str) -> Value {
     if let Some(fields) = object.as_object_mut() {
         for (from, to) in NAMES.iter().map(|names| from_to(*names)) {
             if let Some(value) = fields.remove(from) {
@@ -60,7 +56,10 @@ mod tests {
         let kind = kinds::of_kind("events.k8s.io", "Event").unwrap();
         let event = json!({"apiVersion": NEW, "kind": "Event", "regarding": {"name": "a"}, "note": "n", "action": "x"});
         let held = to_storage(kind, event.clone());
-        assert_eq!(held, json!({"apiVersion": "v1", "kind": "Event", "involvedObject": {"name": "a"}, "message": "n", "action": "x"}));
+        assert_eq!(
+            held,
+            json!({"apiVersion": "v1", "kind": "Event", "involvedObject": {"name": "a"}, "message": "n", "action": "x"})
+        );
         assert_eq!(*from_storage(kind, &Arc::new(held)), event);
     }
 }

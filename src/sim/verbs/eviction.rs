@@ -28,7 +28,9 @@ pub(crate) fn evict(state: &mut State, target: &Target<'_>, body: &Value, write:
         return Err(Status::bad_request(format!("{said} in version \"v1\" cannot be handled as a Eviction")));
     }
     if !matches!(word(body, &["apiVersion"]), "" | "policy/v1" | "policy/v1beta1") {
-        return Err(Status::bad_request("the API version in the data does not match the expected API version (policy/v1)"));
+        return Err(Status::bad_request(
+            "the API version in the data does not match the expected API version (policy/v1)",
+        ));
     }
     if meta(body, "name") != target.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
@@ -55,7 +57,8 @@ pub(crate) fn evict(state: &mut State, target: &Target<'_>, body: &Value, write:
 
 /// Whether a pod's budget has a say: one that does not run, or goes, disrupts nobody.
 fn guarded(pod: &Value) -> bool {
-    !matches!(word(pod, &["status", "phase"]), "Failed" | "Succeeded" | "Pending") && meta(pod, "deletionTimestamp").is_empty()
+    !matches!(word(pod, &["status", "phase"]), "Failed" | "Succeeded" | "Pending")
+        && meta(pod, "deletionTimestamp").is_empty()
 }
 
 fn unversioned(options: &DeleteOptions) -> bool {
@@ -87,8 +90,9 @@ fn ask_budget(state: &mut State, target: &Target<'_>, pod: &Value, dry: bool) ->
             return Err(Status {
                 code: 500,
                 reason: Cow::Borrowed(""),
-                message: "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
-                    .to_owned(),
+                message:
+                    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+                        .to_owned(),
                 details: None,
             });
         }

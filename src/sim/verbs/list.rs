@@ -74,7 +74,11 @@ fn version(query: &Query) -> Result<Option<u64>, Status> {
     query
         .get("resourceVersion")
         .map(|text| {
-            let error = || Status::bad_request(format!("resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"));
+            let error = || {
+                Status::bad_request(format!(
+                    "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+                ))
+            };
             text.parse().map_err(|_| error())
         })
         .transpose()

@@ -57,12 +57,14 @@ pub(crate) struct Write {
     /// Whether only the answer is wanted.
     pub dry: bool,
     /// Who writes.
+    #[expect(dead_code, reason = "managedFields come with the patches")]
     pub manager: String,
     /// What is done about fields that are not known.
     pub unknown: Unknown,
     /// The fields that the body has twice.
     pub twice: Vec<String>,
     /// Whether an apply takes what others own.
+    #[expect(dead_code, reason = "applies come with the patches")]
     pub force: bool,
 }
 
@@ -100,7 +102,12 @@ pub(crate) fn furnish(state: &mut State) {
         }
         if let Some(kind) = kinds::of_kind("", "ServiceAccount") {
             let target = Target { kind, namespace: name, name: "default", subresource: None };
-            drop(create(state, &target, json!({"metadata": {"name": "default"}}), &Write::by("kube-controller-manager")));
+            drop(create(
+                state,
+                &target,
+                json!({"metadata": {"name": "default"}}),
+                &Write::by("kube-controller-manager"),
+            ));
         }
     }
     let Some(kind) = kinds::of_kind("apiextensions.k8s.io", "CustomResourceDefinition") else { return };
@@ -123,10 +130,9 @@ fn established<T: serde::Serialize>(state: &mut State, definition: &T) -> Option
     metadata.insert("generation".to_owned(), json!(1));
     object["spec"]["conversion"] = json!({"strategy": "None"});
     let names = object["spec"]["names"].clone();
-    let condition = |kind: &str, reason: &str, message: &str| {
-        json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now})
-    };
-    let versions: Vec<Value> = object["spec"]["versions"].as_array()?.iter().map(|version| version["name"].clone()).collect();
+    let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now});
+    let versions: Vec<Value> =
+        object["spec"]["versions"].as_array()?.iter().map(|version| version["name"].clone()).collect();
     object["status"] = json!({
         "acceptedNames": names,
         "conditions": [
@@ -141,7 +147,8 @@ fn established<T: serde::Serialize>(state: &mut State, definition: &T) -> Option
 /// Refuses or warns of fields that are not known, or that are there twice.
 pub(super) fn unknown_fields(kind: &KindInfo, unknown: Vec<String>, write: &Write) -> Result<Vec<String>, Status> {
     let unknown = unknown.into_iter().map(|field| format!("unknown field {field:?}"));
-    let all: Vec<String> = unknown.chain(write.twice.iter().map(|field| format!("duplicate field {field:?}"))).collect();
+    let all: Vec<String> =
+        unknown.chain(write.twice.iter().map(|field| format!("duplicate field {field:?}"))).collect();
     match write.unknown {
         Unknown::Refused if !all.is_empty() => Err(Status::bad_request(format!(
             "{0} in version {1:?} cannot be handled as a {0}: strict decoding error: {2}",

@@ -22,8 +22,7 @@ pub(crate) fn read_scale(state: &State, target: &Target<'_>) -> Result<Value, St
 
 fn of(object: &Value) -> Value {
     let fields = ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"].into_iter();
-    let metadata: Map<String, Value> =
-        fields.map(|name| (name.to_owned(), object["metadata"][name].clone())).collect();
+    let metadata: Map<String, Value> = fields.map(|name| (name.to_owned(), object["metadata"][name].clone())).collect();
     let mut spec = Map::new();
     if let Some(replicas) = object["spec"]["replicas"].as_i64().filter(|replicas| *replicas != 0) {
         spec.insert("replicas".to_owned(), json!(replicas));
@@ -39,7 +38,8 @@ fn of(object: &Value) -> Value {
 /// A selector as a query says it.
 fn text(selector: &Value) -> String {
     let labels = selector["matchLabels"].as_object().into_iter().flatten();
-    let mut all: Vec<String> = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+    let mut all: Vec<String> =
+        labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
     for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
         let (key, operator) = (word(expression, &["key"]), word(expression, &["operator"]));
         let values = expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -60,20 +60,26 @@ fn text(selector: &Value) -> String {
 ///
 /// Refuses: another name than the path's and another kind (400), what is not there (404), an older version or another UID
 /// (409), replicas below zero (422).
-pub(crate) fn write_scale(state: &mut State, target: &Target<'_>, scale: &Value, write: &Write) -> Result<Value, Status> {
+pub(crate) fn write_scale(
+    state: &mut State,
+    target: &Target<'_>,
+    scale: &Value,
+    write: &Write,
+) -> Result<Value, Status> {
     let Some(old) = state.object(target.kind, target.namespace, target.name).cloned() else {
         return Err(Status::not_found(target.kind.resource(), target.name));
     };
-    if !matches!(word(scale, &["kind"]), "" | "Scale") || !matches!(word(scale, &["apiVersion"]), "" | "autoscaling/v1") {
+    if !matches!(word(scale, &["kind"]), "" | "Scale") || !matches!(word(scale, &["apiVersion"]), "" | "autoscaling/v1")
+    {
         return Err(Status::bad_request("the object provided is unrecognized (must be of type Scale)"));
     }
     update::name_fits(target, scale)?;
     update::uid_fits(target.kind, scale, &old)?;
     let replicas = match scale["spec"].get("replicas") {
         None | Some(Value::Null) => 0,
-        Some(replicas) => replicas
-            .as_i64()
-            .ok_or_else(|| Status::bad_request("Scale in version \"v1\" cannot be handled as a Scale: spec.replicas"))?,
+        Some(replicas) => replicas.as_i64().ok_or_else(|| {
+            Status::bad_request("Scale in version \"v1\" cannot be handled as a Scale: spec.replicas")
+        })?,
     };
     if replicas < 0 {
         let why = "must be greater than or equal to 0";

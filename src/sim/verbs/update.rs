@@ -159,8 +159,5 @@ fn goes(kind: &KindInfo, object: &Value, old: &Value) -> bool {
     };
     let grace = old["metadata"].get("deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or_default();
     let namespace_held = kind.kind == "Namespace" && held(object, "/spec/finalizers");
-    !held(object, "/metadata/finalizers")
-        && !meta(old, "deletionTimestamp").is_empty()
-        && grace == 0
-        && !namespace_held
+    !held(object, "/metadata/finalizers") && !meta(old, "deletionTimestamp").is_empty() && grace == 0 && !namespace_held
 }
