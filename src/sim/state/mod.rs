@@ -26,7 +26,6 @@ pub struct State {
     log: VecDeque<Change>,
     history: usize,
     compacted: u64,
-    #[expect(dead_code, reason = "managedFields come with the patches")]
     pub(super) keeps_managed_fields: bool,
 }
 
