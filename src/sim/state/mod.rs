@@ -60,7 +60,8 @@ impl State {
         Self {
             clock,
             random: fastrand::Rng::with_seed(seed),
-            revision: 0,
+            // As on a cluster that has lived for a while.
+            revision: 1000,
             objects: vec![BTreeMap::new(); kinds::storages()],
             log: VecDeque::new(),
             history,
