@@ -11,6 +11,7 @@ use kube::Client;
 
 use crate::{
     api::{Action, ActionOutcome, JournalEntry, ObjectKey},
+    protections::{Protection, Protections},
     target::Resolved,
 };
 
@@ -42,9 +43,16 @@ pub struct Order<'a> {
     pub uid: &'a str,
     /// The journal's entry.
     pub entry: &'a JournalEntry,
+    /// What guards against doing harm.
+    pub protections: Protections,
 }
 
 impl Order<'_> {
+    /// The UID that the target must have.
+    fn required_uid(&self) -> Option<String> {
+        self.protections.hold(Protection::Uid).then(|| self.entry.target.uid.clone())
+    }
+
     /// What marks the effect of this order, and of no other, where an effect can be marked.
     fn token(&self) -> String {
         format!("{}/{}/{}", self.record, self.uid, self.entry.step)

@@ -33,7 +33,7 @@ pub(super) async fn execute(client: Client, restart: RestartPod, order: &Order<'
         RestartMethod::Delete => {
             let params = DeleteParams {
                 grace_period_seconds: grace.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
-                preconditions: Some(kube::api::Preconditions { uid: Some(target.uid.clone()), resource_version: None }),
+                preconditions: Some(kube::api::Preconditions { uid: order.required_uid(), resource_version: None }),
                 ..DeleteParams::default()
             };
             pods.delete(&target.name, &params).await.map(|_| ())
@@ -56,7 +56,7 @@ async fn evict(pods: &Api<Pod>, order: &Order<'_>, grace_period_seconds: Option<
         },
         delete_options: Some(DeleteOptions {
             grace_period_seconds,
-            preconditions: Some(Preconditions { uid: Some(target.uid.clone()), resource_version: None }),
+            preconditions: Some(Preconditions { uid: order.required_uid(), resource_version: None }),
             ..DeleteOptions::default()
         }),
     };

@@ -1,9 +1,10 @@
 //! Alertmanager's API v2 (api/v2/openapi.yaml of prometheus/alertmanager).
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
-use reqwest::{Certificate, Client, RequestBuilder};
+use reqwest::{Certificate, Client, Url};
 use serde::Deserialize;
 
 use crate::alert::{Fingerprint, Labels, Matcher};
@@ -39,7 +40,7 @@ pub enum AlertmanagerError {
         /// The peer.
         url: String,
         /// Why.
-        source: reqwest::Error,
+        source: Cause,
     },
     /// A file that the settings name cannot be read.
     #[error("{path} cannot be read: {source}")]
@@ -55,17 +56,32 @@ pub enum AlertmanagerError {
         /// The peer.
         url: String,
         /// Why.
-        source: reqwest::Error,
+        source: Cause,
     },
 }
 
+/// What kept a peer from answering.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A peer that is no process of its own: for the simulation. Given what would be asked for by GET, it gives the body of a
+/// 200, or why there is none.
+pub trait InProcess: Send + Sync {
+    /// Answers. Whoever asks bounds the time.
+    fn get(&self, url: Url) -> BoxFuture<'_, Result<Vec<u8>, Cause>>;
+}
+
 /// One peer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Alertmanager {
     url: String,
-    client: Client,
-    basic_auth: Option<(String, PathBuf)>,
+    way: Way,
     resend_interval: Duration,
+}
+
+#[derive(Clone)]
+enum Way {
+    Http { client: Client, basic_auth: Option<(String, PathBuf)> },
+    InProcess { peer: Arc<dyn InProcess>, timeout: Duration },
 }
 
 #[derive(Deserialize)]
@@ -104,14 +120,21 @@ impl Alertmanager {
         basic_auth: Option<(String, PathBuf)>,
         ca_file: Option<PathBuf>,
     ) -> Result<Self, AlertmanagerError> {
-        let settings = |source| AlertmanagerError::Settings { url: url.to_owned(), source };
+        let settings =
+            |source: reqwest::Error| AlertmanagerError::Settings { url: url.to_owned(), source: source.into() };
         let mut builder = Client::builder().timeout(timeout).redirect(reqwest::redirect::Policy::none());
         if let Some(path) = ca_file {
             let pem = std::fs::read(&path).map_err(|source| AlertmanagerError::File { path, source })?;
             builder = builder.tls_certs_merge(Certificate::from_pem_bundle(&pem).map_err(settings)?);
         }
         let client = builder.build().map_err(settings)?;
-        Ok(Self { url: url.trim_end_matches('/').to_owned(), client, basic_auth, resend_interval })
+        let way = Way::Http { client, basic_auth };
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), way, resend_interval })
+    }
+
+    /// A peer in this process, that goes by this URL.
+    pub fn in_process(url: &str, peer: Arc<dyn InProcess>, timeout: Duration, resend_interval: Duration) -> Self {
+        Self { url: url.to_owned(), way: Way::InProcess { peer, timeout }, resend_interval }
     }
 
     /// Its URL.
@@ -129,29 +152,44 @@ impl Alertmanager {
         let filters = matchers.iter().map(|matcher| ("filter", matcher.to_string()));
         let states = ["active", "silenced", "inhibited", "unprocessed"].map(|state| (state, "true".to_owned()));
         let query: Vec<_> = filters.chain(states).collect();
-        let request = self.client.get(format!("{}/api/v2/alerts", self.url)).query(&query);
-        let alerts: Vec<RawAlert> = self.ask(request).await?;
+        let alerts: Vec<RawAlert> = self.ask("alerts", &query).await?;
         Ok(alerts.into_iter().map(RawAlert::read).collect())
     }
 
     /// When it was started. It forgets all alerts when it is.
     pub async fn started_at(&self) -> Result<Timestamp, AlertmanagerError> {
-        let server: RawServer = self.ask(self.client.get(format!("{}/api/v2/status", self.url))).await?;
+        let server: RawServer = self.ask("status", &[]).await?;
         Ok(server.uptime)
     }
 
-    async fn ask<T: serde::de::DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, AlertmanagerError> {
-        let request = match &self.basic_auth {
-            None => request,
-            Some((user, file)) => {
-                let password = tokio::fs::read_to_string(file)
-                    .await
-                    .map_err(|source| AlertmanagerError::File { path: file.clone(), source })?;
-                request.basic_auth(user, Some(password.trim_end()))
+    async fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, AlertmanagerError> {
+        let no_answer = |source| AlertmanagerError::NoAnswer { url: self.url.clone(), source };
+        let mut url = Url::parse(&format!("{}/api/v2/{path}", self.url)).map_err(|error| no_answer(error.into()))?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        match &self.way {
+            Way::Http { client, basic_auth } => {
+                let mut request = client.get(url);
+                if let Some((user, file)) = basic_auth {
+                    let password = tokio::fs::read_to_string(file)
+                        .await
+                        .map_err(|source| AlertmanagerError::File { path: file.clone(), source })?;
+                    request = request.basic_auth(user, Some(password.trim_end()));
+                }
+                let answer = async { request.send().await?.error_for_status()?.json().await };
+                answer.await.map_err(|error: reqwest::Error| no_answer(error.into()))
             }
-        };
-        let answer = async { request.send().await?.error_for_status()?.json().await };
-        answer.await.map_err(|source: reqwest::Error| AlertmanagerError::NoAnswer { url: self.url.clone(), source })
+            Way::InProcess { peer, timeout } => {
+                let answer =
+                    tokio::time::timeout(*timeout, peer.get(url)).await.map_err(|late| no_answer(late.into()))?;
+                serde_json::from_slice(&answer.map_err(no_answer)?).map_err(|error| no_answer(error.into()))
+            }
+        }
     }
 }
 

@@ -2,4 +2,4 @@
 
 mod alertmanager;
 
-pub use alertmanager::{Alertmanager, AlertmanagerError, PeerAlert, PeerState};
+pub use alertmanager::{Alertmanager, AlertmanagerError, Cause, InProcess, PeerAlert, PeerState};

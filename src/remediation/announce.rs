@@ -1,56 +1,75 @@
 //! Tells the cluster what was decided and done: Events on the target, and on the record.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, time::Duration};
 
-use k8s_openapi::api::core::v1::ObjectReference;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    api::{
+        core::v1::ObjectReference,
+        events::v1::{Event, EventSeries},
+    },
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+};
 use kube::{
-    Client, Resource,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams, PostParams},
 };
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use crate::api::{Phase, Remediation, RemediationStatus};
+use crate::{
+    api::{Phase, Remediation, RemediationStatus},
+    clock::Clock,
+};
 
 /// So many Events wait to be written; more are dropped, with a line in the log. An Event is news, not the record.
 const QUEUE: usize = 256;
+/// What is said again so soon after the last time is counted on the same Event.
+const SERIES: SignedDuration = SignedDuration::from_mins(6);
+/// How long the API has for one.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Says what was decided. Cheap to clone; never waits.
 #[derive(Clone)]
 pub struct Announcer {
-    queue: mpsc::Sender<(Event, ObjectReference)>,
+    queue: mpsc::Sender<News>,
 }
 
-/// Writes what was announced.
+/// Writes what was announced. Not kube's recorder, which asks the machine for the time.
 pub struct Publisher {
-    recorder: Arc<Recorder>,
-    queue: mpsc::Receiver<(Event, ObjectReference)>,
+    client: Client,
+    instance: String,
+    clock: Clock,
+    queue: mpsc::Receiver<News>,
+    /// What was said lately, each with the Event that says it.
+    said: BTreeMap<Said, Event>,
 }
+
+/// What is to be told.
+struct News {
+    type_: &'static str,
+    reason: String,
+    action: String,
+    note: String,
+    regarding: ObjectReference,
+    related: ObjectReference,
+}
+
+/// What makes two Events one series: type, reason, action, and the UIDs of the two objects.
+type Said = (&'static str, String, String, Option<String>, Option<String>);
 
 /// The two ends; `instance` is who reports.
-pub fn announcer(client: Client, instance: &str) -> (Announcer, Publisher) {
-    let reporter = Reporter { controller: "paramedic".to_owned(), instance: Some(instance.to_owned()) };
-    let (sender, receiver) = mpsc::channel(QUEUE);
-    (Announcer { queue: sender }, Publisher { recorder: Arc::new(Recorder::new(client, reporter)), queue: receiver })
+pub fn announcer(client: Client, instance: &str, clock: Clock) -> (Announcer, Publisher) {
+    let (sender, queue) = mpsc::channel(QUEUE);
+    let publisher = Publisher { client, instance: instance.to_owned(), clock, queue, said: BTreeMap::new() };
+    (Announcer { queue: sender }, publisher)
 }
 
 impl Announcer {
     /// Announces a transition: on the target where there is one, with the record beside it.
     pub fn announce(&self, record: &Remediation, before: &RemediationStatus, after: &RemediationStatus) {
-        let Some(event) = event(record, before, after) else { return };
-        let own = record.object_ref(&());
-        let regarding = after.target.as_ref().map_or_else(
-            || own.clone(),
-            |target| ObjectReference {
-                api_version: Some(target.api_version.clone()),
-                kind: Some(target.kind.clone()),
-                namespace: Some(target.namespace.clone()),
-                name: Some(target.name.clone()),
-                uid: Some(target.uid.clone()),
-                ..ObjectReference::default()
-            },
-        );
-        if self.queue.try_send((event, regarding)).is_err() {
+        let Some(news) = news(record, before, after) else { return };
+        if self.queue.try_send(news).is_err() {
             warn!("an Event was dropped: too many wait to be written");
         }
     }
@@ -59,23 +78,77 @@ impl Announcer {
 impl Publisher {
     /// Writes Events until nobody can announce any more.
     pub async fn run(mut self) {
-        while let Some((event, regarding)) = self.queue.recv().await {
-            let write = self.recorder.publish(&event, &regarding);
-            match tokio::time::timeout(std::time::Duration::from_secs(5), write).await {
+        while let Some(news) = self.queue.recv().await {
+            match tokio::time::timeout(WRITE_TIMEOUT, self.publish(news)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => warn!(%error, "an Event was not written"),
                 Err(_) => warn!("an Event was not written in time"),
             }
         }
     }
+
+    async fn publish(&mut self, news: News) -> kube::Result<()> {
+        let now = self.clock.now();
+        self.said.retain(|_, event| now.duration_since(last_said(event)) < SERIES);
+        let api: Api<Event> =
+            Api::namespaced(self.client.clone(), news.regarding.namespace.as_deref().unwrap_or("default"));
+        let key = news.key();
+        let event = if let Some(known) = self.said.get(&key) {
+            let count = known.series.as_ref().map_or(1, |series| series.count).saturating_add(1);
+            let series = EventSeries { count, last_observed_time: MicroTime(now) };
+            let event = Event { series: Some(series), ..known.clone() };
+            api.patch(&event.name_any(), &PatchParams::default(), &Patch::Merge(&event)).await?;
+            event
+        } else {
+            let event = news.event(&self.instance, now);
+            api.create(&PostParams::default(), &event).await?;
+            event
+        };
+        self.said.insert(key, event);
+        Ok(())
+    }
+}
+
+fn last_said(event: &Event) -> Timestamp {
+    let series = event.series.as_ref().map(|series| series.last_observed_time.0);
+    series.or(event.event_time.as_ref().map(|time| time.0)).unwrap_or(Timestamp::MIN)
+}
+
+impl News {
+    fn key(&self) -> Said {
+        let (regarding, related) = (self.regarding.uid.clone(), self.related.uid.clone());
+        (self.type_, self.reason.clone(), self.action.clone(), regarding, related)
+    }
+
+    fn event(self, instance: &str, now: Timestamp) -> Event {
+        let name = self.regarding.name.as_deref().unwrap_or("paramedic");
+        Event {
+            metadata: ObjectMeta {
+                // As client-go names them. Chance tells two of the same moment apart.
+                name: Some(format!("{name}.{:x}{:04x}", now.as_microsecond(), fastrand::u16(..))),
+                namespace: self.regarding.namespace.clone(),
+                ..ObjectMeta::default()
+            },
+            action: Some(self.action),
+            event_time: Some(MicroTime(now)),
+            note: Some(self.note),
+            reason: Some(self.reason),
+            regarding: Some(self.regarding),
+            related: Some(self.related),
+            reporting_controller: Some("paramedic".to_owned()),
+            reporting_instance: Some(instance.to_owned()),
+            type_: Some(self.type_.to_owned()),
+            ..Event::default()
+        }
+    }
 }
 
 /// What a transition is told as; looks and repeats are not.
-fn event(record: &Remediation, before: &RemediationStatus, after: &RemediationStatus) -> Option<Event> {
+fn news(record: &Remediation, before: &RemediationStatus, after: &RemediationStatus) -> Option<News> {
     let type_ = match after.phase {
-        Phase::Failed => EventType::Warning,
+        Phase::Failed => "Warning",
         Phase::Pending if before.phase != Phase::Verifying => return None,
-        _ => EventType::Normal,
+        _ => "Normal",
     };
     let reason = match (after.phase, after.reason) {
         (Phase::Acting, _) => "Remediating".to_owned(),
@@ -95,12 +168,25 @@ fn event(record: &Remediation, before: &RemediationStatus, after: &RemediationSt
         what.unwrap_or_default(),
         record.spec.policy
     );
-    Some(Event {
+    let own = record.object_ref(&());
+    let regarding = after.target.as_ref().map_or_else(
+        || own.clone(),
+        |target| ObjectReference {
+            api_version: Some(target.api_version.clone()),
+            kind: Some(target.kind.clone()),
+            namespace: Some(target.namespace.clone()),
+            name: Some(target.name.clone()),
+            uid: Some(target.uid.clone()),
+            ..ObjectReference::default()
+        },
+    );
+    Some(News {
         type_,
         reason,
-        note: Some(note.chars().take(1000).collect()),
+        note: note.chars().take(1000).collect(),
         action: after.journal.last().map_or_else(|| "Decide".to_owned(), |entry| entry.action.clone()),
-        secondary: Some(record.object_ref(&())),
+        regarding,
+        related: own,
     })
 }
 

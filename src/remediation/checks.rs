@@ -10,6 +10,7 @@ use crate::{
     action,
     api::{Action, Mode, ObjectKey, Phase, Reason, RemediationSpec},
     policy::covers,
+    protections::Protection,
     target::{Resolved, Rollout, Unresolved},
     triage::PolicyKey,
 };
@@ -117,6 +118,9 @@ impl Candidate<'_> {
 }
 
 fn pause(candidate: &Candidate<'_>) -> Result<(), Refusal> {
+    if !candidate.world.protections.hold(Protection::Pause) {
+        return Ok(());
+    }
     match &candidate.scene.pause {
         Ok(None) => Ok(()),
         Ok(Some(reason)) => Err(Refusal::wait(Reason::Paused, reason)),
@@ -207,6 +211,9 @@ fn same_target(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Ref
 }
 
 fn subject_lock(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
+    if !candidate.world.protections.hold(Protection::SubjectLock) {
+        return Ok(());
+    }
     let subject = &resolved.subject.object;
     candidate.ledger().lock(&subject.uid, candidate.world.key).map_err(|limited| refusal(&limited, candidate, resolved))
 }
@@ -271,6 +278,9 @@ fn refusal(limited: &Limited, candidate: &Candidate<'_>, resolved: &Resolved) ->
 /// rollout takes as many as its strategy lets go at once. A pod that we ended lately may still be listed as ready: it is
 /// gone.
 fn availability(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
+    if !candidate.world.protections.hold(Protection::Availability) {
+        return Ok(());
+    }
     let subject = &resolved.subject;
     let desired = subject.state.desired;
     let ready = &resolved.pods.ready;

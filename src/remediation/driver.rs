@@ -39,6 +39,7 @@ use crate::{
     clock::Clock,
     leader::{Handover, Term},
     policy::PolicyStore,
+    protections::{Protection, Protections},
     telemetry::{Metrics, chain, metrics::ApiErrorReason},
     triage::PolicyKey,
 };
@@ -89,6 +90,8 @@ pub struct Driver {
     pub clock: Clock,
     /// Settings.
     pub settings: DriverSettings,
+    /// What guards against doing harm.
+    pub protections: Protections,
 }
 
 /// Why a term could not be worked through.
@@ -118,7 +121,7 @@ impl Driver {
     /// Waits, where the last leader did not give its lease back, until nothing of it can be under way any more. `false`:
     /// the term ended, or `stop` came, before that.
     pub async fn wait_out(&self, term: &Term, stop: &CancellationToken) -> bool {
-        if term.handover == Handover::Released {
+        if term.handover == Handover::Released || !self.protections.hold(Protection::LeadersWait) {
             return true;
         }
         let wait = self.settings.lease_duration + self.settings.action_timeout;
@@ -140,7 +143,11 @@ impl Driver {
             () = term.ended().cancelled() => return Ok(false),
             listed = self.list(now) => listed?,
         };
-        let (ledger, shadow) = Ledger::of(&listed, now);
+        let (ledger, shadow) = if self.protections.hold(Protection::LedgerFromList) {
+            Ledger::of(&listed, now)
+        } else {
+            Default::default()
+        };
         let open =
             listed.into_iter().filter(|record| record.status.as_ref().is_none_or(|status| !status.phase.is_terminal()));
         let held: BTreeMap<_, _> =
@@ -417,16 +424,43 @@ impl Desk<'_> {
             ledger: &self.ledger,
             shadow: &self.shadow,
             max_concurrent: self.driver.settings.max_concurrent,
+            protections: self.driver.protections,
         };
         let Next { status, effect } = machine::next(&held.record.spec, &before, &world, now);
         let record = held.record.clone();
         if status != before {
             self.enter(&record, &before, &status);
+            #[cfg(feature = "chaos")]
+            if effect == Effect::Act && !self.driver.protections.hold(Protection::JournalFirst) {
+                self.act_before_the_journal(key, record, &before, status).await;
+                return;
+            }
             if !self.write(key, record, &before, status).await {
                 return;
             }
         }
         self.follow(key, effect, now);
+    }
+
+    /// What must never be: for the test that shows why.
+    #[cfg(feature = "chaos")]
+    async fn act_before_the_journal(
+        &mut self,
+        key: &ObjectKey,
+        record: Remediation,
+        before: &RemediationStatus,
+        after: RemediationStatus,
+    ) {
+        let mut announced = record.clone();
+        announced.status = Some(after.clone());
+        let Some((action, order)) = order(key, &announced, self.driver.protections) else { return };
+        let outcome = action::execute(self.driver.client.clone(), action, &order).await;
+        if self.write(key, record, before, after).await
+            && let Some(held) = self.held.get_mut(key)
+        {
+            held.outcome = Some(outcome);
+            held.due = self.driver.clock.now();
+        }
     }
 
     async fn settle_outcome(&mut self, key: &ObjectKey, outcome: Outcome) {
@@ -461,6 +495,12 @@ impl Desk<'_> {
     ) -> bool {
         record.status = Some(after.clone());
         record.metadata.managed_fields = None;
+        #[cfg(feature = "chaos")]
+        if !self.driver.protections.hold(Protection::CompareAndSwap)
+            && let Ok(Ok(current)) = timeout(WRITE_TIMEOUT, self.driver.api(key).get(&key.name)).await
+        {
+            record.metadata.resource_version = current.metadata.resource_version;
+        }
         let params = PostParams::default();
         let answer = timeout(WRITE_TIMEOUT, self.driver.api(key).replace_status(&key.name, &params, &record)).await;
         match answer {
@@ -552,8 +592,9 @@ impl Desk<'_> {
         let (most, term) = (self.driver.settings.action_timeout, Arc::clone(&self.term));
         let (client, looked_for) = (self.driver.client.clone(), key.clone());
         let Some(record) = self.held.get(key).map(|held| held.record.clone()) else { return };
+        let protections = self.driver.protections;
         self.spawn(key, async move {
-            let Some((action, order)) = order(&looked_for, &record) else { return Finding::Failed };
+            let Some((action, order)) = order(&looked_for, &record, protections) else { return Finding::Failed };
             let bound = most.min(term.remaining());
             if bound < LEAST_TERM {
                 let message = Some("it was not begun: the term as leader is nearly over".to_owned());
@@ -573,8 +614,9 @@ impl Desk<'_> {
     fn observe(&mut self, key: &ObjectKey) {
         let (client, looked_for) = (self.driver.client.clone(), key.clone());
         let Some(record) = self.held.get(key).map(|held| held.record.clone()) else { return };
+        let protections = self.driver.protections;
         self.spawn(key, async move {
-            let Some((action, order)) = order(&looked_for, &record) else { return Finding::Failed };
+            let Some((action, order)) = order(&looked_for, &record, protections) else { return Finding::Failed };
             let look = timeout(WRITE_TIMEOUT, action::observe(client, action, &order));
             Finding::Looked(look.await.unwrap_or_else(|_| Outcome {
                 outcome: ActionOutcome::Unknown,
@@ -757,11 +799,15 @@ fn is_remembered(record: &Remediation, now: Timestamp) -> bool {
 }
 
 /// The action that a record's journal announces.
-fn order<'a>(key: &'a ObjectKey, record: &'a Remediation) -> Option<(crate::api::Action<'a>, Order<'a>)> {
+fn order<'a>(
+    key: &'a ObjectKey,
+    record: &'a Remediation,
+    protections: Protections,
+) -> Option<(crate::api::Action<'a>, Order<'a>)> {
     let entry = record.status.as_ref()?.journal.last()?;
     let step = record.spec.steps.get(usize::try_from(entry.step).ok()?)?;
     let uid = record.metadata.uid.as_deref().unwrap_or_default();
-    Some((step.action()?, Order { record: key, uid, entry }))
+    Some((step.action()?, Order { record: key, uid, entry, protections }))
 }
 
 fn action_name(record: &Remediation, step: u32) -> &'static str {

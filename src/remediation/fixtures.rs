@@ -545,6 +545,7 @@ impl WorldFixture {
             ledger: &self.ledger,
             shadow: &self.shadow,
             max_concurrent: self.max_concurrent,
+            protections: crate::protections::Protections::default(),
         };
         then(&world)
     }

@@ -29,7 +29,7 @@ struct Entry {
 
 #[derive(Debug, Default)]
 struct Records {
-    entries: HashMap<ObjectKey, Entry>,
+    entries: BTreeMap<ObjectKey, Entry>,
     by_alert: HashMap<Fingerprint, BTreeSet<ObjectKey>>,
     open: BTreeMap<PolicyKey, usize>,
 }

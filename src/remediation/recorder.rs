@@ -20,6 +20,7 @@ use crate::{
     api::{AlertPhase, AlertStatus, GROUP, ObjectKey, Remediation, VERSION},
     clock::Clock,
     policy::PolicyStore,
+    protections::{Protection, Protections},
     server::{
         health::{CACHES, RUNNING, Readiness},
         intake::{AlertOutcome, Intake, NotReady, Outcome, Report},
@@ -53,6 +54,8 @@ pub struct Recorder {
     pub own_namespace: String,
     /// How many open records a policy may have.
     pub open_per_policy: usize,
+    /// What guards against doing harm.
+    pub protections: Protections,
 }
 
 /// What one match asks for.
@@ -89,7 +92,10 @@ impl Recorder {
             return vec![nothing(Outcome::OwnAlert, None)];
         };
         let steps = matches.into_iter().map(|matched| match matched {
-            Match::Create(record) => {
+            Match::Create(mut record) => {
+                if !known.dedupe {
+                    record.metadata.name = Some(format!("{}-{:08x}", record.spec.policy.name, fastrand::u32(..)));
+                }
                 *known.created.entry(PolicyKey::from(&record.spec.policy)).or_default() += 1;
                 Step::Create(record)
             }
@@ -119,6 +125,14 @@ impl Recorder {
             Step::Create(record) => self.create(*record, deadline).await,
             Step::Alert(key, outcome, alert) => self.write_alert(key, outcome, alert, deadline).await,
         }
+    }
+
+    /// What the sender is told: what is so.
+    fn as_told(&self, written: Written) -> Written {
+        if written.outcome == Outcome::NotDurable && !self.protections.hold(Protection::DurableAnswer) {
+            return Written { outcome: Outcome::Created, ..written };
+        }
+        written
     }
 
     async fn create(&self, record: Remediation, deadline: Instant) -> Written {
@@ -282,7 +296,8 @@ impl Intake for Recorder {
 
     async fn accept(&self, source: &Source, notification: Notification, deadline: Instant) -> Report {
         let now = self.clock.now();
-        let mut known = WithThisBody { index: self.records.index(), created: HashMap::new() };
+        let dedupe = self.protections.hold(Protection::Dedupe);
+        let mut known = WithThisBody { index: self.records.index(), created: HashMap::new(), dedupe };
         let mut outcomes = Vec::with_capacity(notification.alerts.len());
         let mut steps = Vec::new();
         for (index, alert) in notification.alerts.iter().enumerate() {
@@ -300,6 +315,7 @@ impl Intake for Recorder {
             .map(|(index, step)| async move { (index, self.write(step, deadline).await) })
             .buffered(PARALLEL);
         while let Some((index, written)) = written.next().await {
+            let written = self.as_told(written);
             if let Some(outcome) = outcomes.get_mut(index) {
                 add(outcome, written);
             }
@@ -320,11 +336,13 @@ impl Intake for Recorder {
 struct WithThisBody<'a> {
     index: &'a RecordIndex,
     created: HashMap<PolicyKey, usize>,
+    /// Whether what is known counts.
+    dedupe: bool,
 }
 
 impl KnownRecords for WithThisBody<'_> {
     fn newest(&self, policy: &PolicyKey, fingerprint: Fingerprint) -> Option<Newest> {
-        self.index.newest(policy, fingerprint)
+        self.index.newest(policy, fingerprint).filter(|_| self.dedupe)
     }
 
     fn open(&self, policy: &PolicyKey) -> usize {

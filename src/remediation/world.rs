@@ -8,6 +8,7 @@ use super::Ledger;
 use crate::{
     api::{ActionOutcome, Limits, Mode, ObjectKey, RemediationSpec},
     policy::Policy,
+    protections::Protections,
     target::{Health, Resolved, Unresolved},
 };
 
@@ -112,6 +113,8 @@ pub struct World<'a> {
     pub shadow: &'a Ledger,
     /// How many remediations may run at once in all.
     pub max_concurrent: usize,
+    /// What guards against doing harm.
+    pub protections: Protections,
 }
 
 /// The stricter of what a record was compiled with and what its policy says now.

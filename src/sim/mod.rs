@@ -1,3 +1,4 @@
 //! A Kubernetes API in memory.
 
+pub mod controllers;
 pub mod patch;

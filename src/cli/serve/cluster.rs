@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    replica::Clients,
     server::health::{API, Readiness},
     telemetry::{Metrics, Outage, chain, metrics::ApiErrorReason},
 };
@@ -34,16 +35,6 @@ pub enum ClusterError {
     /// No client can be built.
     #[error("no client of the Kubernetes API can be built: {0}")]
     Client(#[from] kube::Error),
-}
-
-/// Two clients of one API server.
-#[derive(Clone)]
-pub struct Clients {
-    /// For reads and watches: repeats what the server was too busy for.
-    pub patient: Client,
-    /// For intake and for actions, which have a deadline and must know what came of the one call they made: repeats
-    /// nothing. (A PodDisruptionBudget's 429 would otherwise be repeated for minutes.)
-    pub once: Client,
 }
 
 /// Finds the cluster: the kubeconfig that is named, else as kubectl does, else the pod's service account.

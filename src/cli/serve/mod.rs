@@ -1,9 +1,7 @@
 //! `paramedic serve`: the stages of the start and of the end, in order.
 
 pub mod cluster;
-mod engine;
 mod policies;
-mod tasks;
 
 use std::{
     collections::BTreeMap,
@@ -16,15 +14,14 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    cluster::Clients,
-    tasks::{Ended, Tasks},
-};
 use super::{OK, PROBLEMS, USAGE};
 use crate::{
+    clients::{Alertmanager, AlertmanagerError},
     clock::Clock,
     config::{self, Config, ConfigError, Overrides},
     policy::PolicyStore,
+    protections::Protections,
+    replica::{self, Ended, Parts, Tasks},
     server::{
         self, Bound, Handle, ServerError,
         health::Readiness,
@@ -87,7 +84,7 @@ pub enum ServeError {
     Cluster(#[from] cluster::ClusterError),
     /// An Alertmanager cannot be asked with these settings.
     #[error(transparent)]
-    Alertmanager(#[from] crate::clients::AlertmanagerError),
+    Alertmanager(#[from] AlertmanagerError),
     /// A credential cannot be used.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -123,18 +120,6 @@ pub fn run(args: &Args) -> u8 {
     }
 }
 
-/// What every part works with.
-struct Parts {
-    config: Arc<Config>,
-    clock: Clock,
-    clients: Clients,
-    metrics: Arc<Metrics>,
-    readiness: Readiness,
-    policies: Arc<PolicyStore>,
-    sources: Arc<Sources>,
-    throttle: Arc<Throttle>,
-}
-
 async fn serve(args: &Args) -> Result<(), ServeError> {
     // Taken first, so that a signal during the start is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
@@ -156,19 +141,20 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
         config: Arc::clone(&config),
         clock: Clock::system(),
         clients,
+        alertmanagers: Arc::new(alertmanagers(&config)?),
+        policies,
         metrics,
         readiness: Readiness::default(),
-        policies,
-        sources,
-        throttle: Arc::default(),
+        protections: Protections::default(),
     };
+    let gate = Gate { sources, throttle: Arc::default() };
 
     let mut tasks = Tasks::new(CancellationToken::new());
-    start_watches(&parts, &mut tasks);
-    let intake = engine::start(&parts, &mut tasks)?;
+    start_watches(&parts, &gate, &mut tasks);
+    let intake = replica::start(&parts, &mut tasks);
     // The servers end later than the rest: metrics tell of the drain, and requests under way are answered.
     let mut servers = Tasks::new(CancellationToken::new());
-    let handles = start_servers(&parts, intake, intake_port, metrics_port, &mut servers);
+    let handles = start_servers(&parts, gate, intake, intake_port, metrics_port, &mut servers);
 
     let ended = tokio::select! {
         biased;
@@ -181,6 +167,7 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
     tracing::info!("shutting down");
     parts.readiness.shut_down();
     tokio::select! {
+        biased;
         () = drain(tasks, servers, &handles, config.shutdown_deadline.get()) => {}
         _ = terminate.recv() => tracing::warn!("a second signal: what is under way is cut off"),
         _ = interrupt.recv() => tracing::warn!("a second signal: what is under way is cut off"),
@@ -205,11 +192,34 @@ fn configuration(args: &Args) -> Result<Config, ConfigError> {
     config::load(args.config.as_deref(), &variables, &overrides)
 }
 
+/// Who may send alerts.
+struct Gate {
+    sources: Arc<Sources>,
+    throttle: Arc<Throttle>,
+}
+
+/// The Alertmanagers, by the source that each stands for.
+fn alertmanagers(config: &Config) -> Result<BTreeMap<String, Vec<Alertmanager>>, AlertmanagerError> {
+    let mut by_source: BTreeMap<String, Vec<Alertmanager>> = BTreeMap::new();
+    for settings in &config.alertmanagers {
+        let basic_auth = settings.basic_auth.as_ref().map(|auth| (auth.username.clone(), auth.password_file.clone()));
+        let peer = Alertmanager::new(
+            &settings.url,
+            settings.timeout.get(),
+            settings.resend_interval.get(),
+            basic_auth,
+            settings.ca_file.clone(),
+        )?;
+        by_source.entry(settings.source.clone()).or_default().push(peer);
+    }
+    Ok(by_source)
+}
+
 /// What is looked at again and again.
-fn start_watches(parts: &Parts, tasks: &mut Tasks) {
+fn start_watches(parts: &Parts, gate: &Gate, tasks: &mut Tasks) {
     let (metrics, stop) = (|| Arc::clone(&parts.metrics), tasks.stop());
-    tasks.spawn("credentials", Arc::clone(&parts.sources).watch(metrics(), stop.clone()));
-    tasks.spawn("throttle", Arc::clone(&parts.throttle).sweep(metrics(), stop.clone()));
+    tasks.spawn("credentials", Arc::clone(&gate.sources).watch(metrics(), stop.clone()));
+    tasks.spawn("throttle", Arc::clone(&gate.throttle).sweep(metrics(), stop.clone()));
     let files = parts.config.policies.clone();
     tasks.spawn("policy files", policies::watch(files, Arc::clone(&parts.policies), metrics(), stop.clone()));
     let client = parts.clients.once.clone();
@@ -224,6 +234,7 @@ struct Handles {
 
 fn start_servers(
     parts: &Parts,
+    gate: Gate,
     intake: impl Intake,
     intake_port: Bound,
     metrics_port: Bound,
@@ -234,8 +245,8 @@ fn start_servers(
     let router = server::intake_router(
         intake,
         &parts.config,
-        Arc::clone(&parts.sources),
-        Arc::clone(&parts.throttle),
+        gate.sources,
+        gate.throttle,
         parts.readiness.clone(),
         Arc::clone(&parts.metrics),
     );

@@ -315,6 +315,7 @@ impl Story {
             ledger: &self.ledger,
             shadow: &self.shadow,
             max_concurrent: self.max_concurrent,
+            protections: crate::protections::Protections::default(),
         };
         let next = next(&record.fixture.spec, &before, &world, now);
         holds_of_every_transition(&record.fixture.spec, &before, &next);

@@ -1,0 +1,188 @@
+//! One replica: what every process of Paramedic runs, apart from its ports.
+//!
+//! The watches, the election, the leader's work, and what takes alerts in. It asks nobody but the parts that it is given:
+//! `serve` gives it the cluster and the machine's clock, the simulation one of its own making. So what is tried there is
+//! what runs here. Nothing in it depends on the order of a hash map or on chance, but for the pauses that are drawn from
+//! the thread's generator.
+
+mod lead;
+mod report;
+mod tasks;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use kube::{
+    Api, Client,
+    core::DeserializeGuard,
+    runtime::{WatchStreamExt, watcher},
+};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use self::tasks::{Ended, TaskError, Tasks};
+use crate::{
+    api::{ClusterRemediationPolicy, Remediation, RemediationPolicy},
+    clients::Alertmanager,
+    clock::Clock,
+    config::Config,
+    leader::{Election, ElectionSettings, Leadership},
+    policy::{PolicyResources, PolicyStore},
+    protections::Protections,
+    remediation::{Driver, DriverSettings, Looker, Publisher, RecordCache, Recorder, announcer},
+    server::health::{CACHES, Readiness},
+    telemetry::Metrics,
+};
+
+/// The Lease's name, in Paramedic's namespace.
+const LEASE: &str = "paramedic";
+
+/// Two clients of one API server.
+#[derive(Clone)]
+pub struct Clients {
+    /// For reads and watches: repeats what the server was too busy for.
+    pub patient: Client,
+    /// For intake and for actions, which have a deadline and must know what came of the one call they made: repeats
+    /// nothing. (A PodDisruptionBudget's 429 would otherwise be repeated for minutes.)
+    pub once: Client,
+}
+
+/// What a replica works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The time.
+    pub clock: Clock,
+    /// The way to the API.
+    pub clients: Clients,
+    /// Who is asked whether an alert fires, by the source that each stands for.
+    pub alertmanagers: Arc<BTreeMap<String, Vec<Alertmanager>>>,
+    /// The policies in force: those from files, to which the watches add the API's.
+    pub policies: Arc<PolicyStore>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Says whether it can do its work.
+    pub readiness: Readiness,
+    /// What guards against doing harm: all of it, but in a test that shows what each is for.
+    pub protections: Protections,
+}
+
+/// Starts every task of a replica; gives what takes alerts in.
+pub fn start(parts: &Parts, tasks: &mut Tasks) -> Recorder {
+    let config = &parts.config;
+    let records = Arc::new(RecordCache::default());
+    let resources = Arc::new(PolicyResources::new(Arc::clone(&parts.policies), Arc::clone(&parts.metrics)));
+    let (leadership, led) = watch::channel(Leadership::Follower);
+    let (drain, drained) = oneshot::channel();
+
+    follow_records(&parts.clients.patient, &records, tasks);
+    follow_policies(&parts.clients.patient, &resources, tasks);
+    tasks.spawn("caches", caches(Arc::clone(&records), Arc::clone(&resources), parts.readiness.clone(), tasks.stop()));
+
+    let election = Election::new(parts.clients.once.clone(), election(config), parts.clock.clone());
+    tasks.spawn("election", election.run(leadership, tasks.stop(), drained));
+    let (driver, publisher) = driver(parts, &records);
+    tasks.spawn("events", publisher.run());
+    tasks.spawn("leader", lead::lead(driver, led.clone(), parts.readiness.clone(), tasks.stop(), drain));
+    let reporter = report::report(parts.clients.once.clone(), resources, led, parts.clock.clone());
+    let stop = tasks.stop();
+    tasks.spawn("policy statuses", async move {
+        stop.run_until_cancelled(reporter).await;
+    });
+
+    Recorder {
+        client: parts.clients.once.clone(),
+        policies: Arc::clone(&parts.policies),
+        records,
+        readiness: parts.readiness.clone(),
+        clock: parts.clock.clone(),
+        metrics: Arc::clone(&parts.metrics),
+        own_namespace: config.namespace.clone(),
+        open_per_policy: config.engine.open_per_policy,
+        protections: parts.protections,
+    }
+}
+
+fn follow_records(client: &Client, records: &Arc<RecordCache>, tasks: &mut Tasks) {
+    let api: Api<DeserializeGuard<Remediation>> = Api::all(client.clone());
+    let (records, stop) = (Arc::clone(records), tasks.stop());
+    tasks.spawn("watch on Remediations", async move {
+        let stream = watcher(api, watcher::Config::default()).default_backoff();
+        stop.run_until_cancelled(records.follow(stream)).await;
+    });
+}
+
+fn follow_policies(client: &Client, resources: &Arc<PolicyResources>, tasks: &mut Tasks) {
+    let namespaced: Api<DeserializeGuard<RemediationPolicy>> = Api::all(client.clone());
+    let (into, stop) = (Arc::clone(resources), tasks.stop());
+    tasks.spawn("watch on RemediationPolicies", async move {
+        let stream = watcher(namespaced, watcher::Config::default()).default_backoff();
+        stop.run_until_cancelled(into.follow(stream)).await;
+    });
+    let cluster: Api<DeserializeGuard<ClusterRemediationPolicy>> = Api::all(client.clone());
+    let (into, stop) = (Arc::clone(resources), tasks.stop());
+    tasks.spawn("watch on ClusterRemediationPolicies", async move {
+        let stream = watcher(cluster, watcher::Config::default()).default_backoff();
+        stop.run_until_cancelled(into.follow(stream)).await;
+    });
+}
+
+/// Says when every first list is whole.
+async fn caches(
+    records: Arc<RecordCache>,
+    policies: Arc<PolicyResources>,
+    readiness: Readiness,
+    stop: CancellationToken,
+) {
+    let synced = async {
+        while !(records.is_synced() && policies.is_synced()) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    if stop.run_until_cancelled(synced).await.is_some() {
+        tracing::info!(remediations = records.index().len(), "the caches are synced");
+        readiness.pass(CACHES);
+        stop.cancelled().await;
+    }
+}
+
+fn election(config: &Config) -> ElectionSettings {
+    ElectionSettings {
+        namespace: config.namespace.clone(),
+        name: LEASE.to_owned(),
+        // A restarted container keeps its pod's name; it must not take its predecessor's lease for its own.
+        identity: format!("{}_{:08x}", config.identity, fastrand::u32(..)),
+        lease_duration: config.leader.lease_duration.get(),
+        renew_every: config.leader.renew_every.get(),
+    }
+}
+
+fn driver(parts: &Parts, records: &Arc<RecordCache>) -> (Driver, Publisher) {
+    let config = &parts.config;
+    let (announcer, publisher) = announcer(parts.clients.once.clone(), &config.identity, parts.clock.clone());
+    let looker = Looker {
+        client: parts.clients.once.clone(),
+        alertmanagers: Arc::clone(&parts.alertmanagers),
+        own_namespace: config.namespace.clone(),
+        protected: Arc::new(config.protected_namespaces.iter().cloned().collect()),
+        evidence_max_age: config.evidence_max_age.get(),
+        clock: parts.clock.clone(),
+    };
+    let driver = Driver {
+        client: parts.clients.once.clone(),
+        looker,
+        records: Arc::clone(records),
+        policies: Arc::clone(&parts.policies),
+        announcer,
+        metrics: Arc::clone(&parts.metrics),
+        clock: parts.clock.clone(),
+        settings: DriverSettings {
+            lease_duration: config.leader.lease_duration.get(),
+            action_timeout: config.leader.action_timeout.get(),
+            max_concurrent: config.engine.max_concurrent,
+            retention: config.engine.retention.get(),
+        },
+        protections: parts.protections,
+    };
+    (driver, publisher)
+}
