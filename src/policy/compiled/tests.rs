@@ -58,7 +58,7 @@ fn a_ladder_that_its_remediation_would_not_live_to_see_is_refused_with_what_to_d
     let refused = verified(&[HOUR + 1]).unwrap().to_string();
     assert_eq!(
         refused,
-        "spec.steps: verify.within is 3601s in all, but a remediation ends after an hour; shorten it, or take out a step"
+        "spec.steps: verify.within is 1h1s in all, but a remediation ends after an hour; shorten it, or take out a step"
     );
     assert_eq!(verified(&[HOUR, MINUTE]), Some(Problem::VerifiedTooLong(seconds(HOUR + MINUTE))));
 }
