@@ -1,11 +1,14 @@
 //! Bodies that real senders sent are all read. They are no part of this repository: `PARAMEDIC_SHARED`, or `../shared`,
-//! holds them where the project has them.
+//! holds them where the project has them. Where they are missing the tests show as ignored, and why.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    process::ExitCode,
 };
 
+use libtest_mimic::{Arguments, Failed, Trial};
 use paramedic::alert::Notification;
 use serde_json::Value;
 
@@ -17,54 +20,72 @@ const CAPTURED: [&str; 4] = [
     "am_simple_0_24_firing.json",
 ];
 
-fn payloads() -> Option<PathBuf> {
-    let shared = env::var_os("PARAMEDIC_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let payloads = shared.join("data/payloads");
-    if !payloads.exists() {
-        println!("{} does not exist, nothing is read; PARAMEDIC_SHARED says where it is", payloads.display());
-        return None;
+type Test = fn(&Path) -> Result<(), Failed>;
+
+const TESTS: [(&str, Test); 3] = [
+    ("every_body_is_read_and_every_alert_in_it", every_body_is_read_and_every_alert_in_it),
+    (
+        "the_fingerprints_of_captured_bodies_are_those_of_their_labels",
+        the_fingerprints_of_captured_bodies_are_those_of_their_labels,
+    ),
+    ("an_escaped_receiver_is_read_as_it_is_configured", an_escaped_receiver_is_read_as_it_is_configured),
+];
+
+fn main() -> ExitCode {
+    let payloads = payloads();
+    let missing = !payloads.exists();
+    if missing {
+        eprintln!("ignored: {} does not exist; PARAMEDIC_SHARED says where it is", payloads.display());
     }
-    Some(payloads)
+    let trial = |(name, test): (&str, Test)| {
+        let payloads = payloads.clone();
+        Trial::test(name, move || test(&payloads)).with_ignored_flag(missing)
+    };
+    let arguments = Arguments::from_args();
+    libtest_mimic::run(&arguments, TESTS.into_iter().map(trial).collect()).exit_code()
 }
 
-#[test]
-fn every_body_is_read_and_every_alert_in_it() {
-    let Some(payloads) = payloads() else { return };
+fn payloads() -> PathBuf {
+    let shared = env::var_os("PARAMEDIC_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+    shared.join("data/payloads")
+}
+
+fn every_body_is_read_and_every_alert_in_it(payloads: &Path) -> Result<(), Failed> {
     let mut bodies = 0;
-    for entry in fs::read_dir(payloads).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(payloads)? {
+        let path = entry?.path();
         if path.extension().is_none_or(|extension| extension != "json") {
             continue;
         }
-        let notification = Notification::parse(&fs::read(&path).unwrap());
-        let notification = notification.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        assert!(!notification.alerts.is_empty(), "{}", path.display());
+        let in_file = |error: &dyn std::fmt::Display| Failed::from(format!("{}: {error}", path.display()));
+        let notification = Notification::parse(&fs::read(&path)?).map_err(|error| in_file(&error))?;
+        if notification.alerts.is_empty() {
+            return Err(in_file(&"no alerts"));
+        }
         for alert in notification.alerts {
-            alert.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            alert.map_err(|error| in_file(&error))?;
         }
         bodies += 1;
     }
-    assert!(bodies > 0, "there is no body at all");
+    if bodies == 0 { Err("there is no body at all".into()) } else { Ok(()) }
 }
 
-#[test]
-fn the_fingerprints_of_captured_bodies_are_those_of_their_labels() {
-    let Some(payloads) = payloads() else { return };
+fn the_fingerprints_of_captured_bodies_are_those_of_their_labels(payloads: &Path) -> Result<(), Failed> {
     for name in CAPTURED {
-        let body = fs::read(payloads.join(name)).unwrap();
-        let claimed: Value = serde_json::from_slice(&body).unwrap();
-        let notification = Notification::parse(&body).unwrap();
+        let body = fs::read(payloads.join(name))?;
+        let claimed: Value = serde_json::from_slice(&body)?;
+        let notification = Notification::parse(&body)?;
         for (alert, claimed) in notification.alerts.iter().zip(claimed["alerts"].as_array().unwrap()) {
             let alert = alert.as_ref().unwrap();
             assert_eq!(alert.fingerprint.to_string(), claimed["fingerprint"].as_str().unwrap(), "{name}");
         }
     }
+    Ok(())
 }
 
-#[test]
-fn an_escaped_receiver_is_read_as_it_is_configured() {
-    let Some(payloads) = payloads() else { return };
-    let body = fs::read(payloads.join("ksm_deployment_resolved.json")).unwrap();
-    assert_eq!(Notification::parse(&body).unwrap().receiver, "web.hook");
+fn an_escaped_receiver_is_read_as_it_is_configured(payloads: &Path) -> Result<(), Failed> {
+    let body = fs::read(payloads.join("ksm_deployment_resolved.json"))?;
+    assert_eq!(Notification::parse(&body)?.receiver, "web.hook");
+    Ok(())
 }

@@ -28,6 +28,9 @@ pub use remediation::{
 };
 pub use step::{Action, RestartMethod, RestartPod, RolloutRestart, Step, Verify};
 
+/// How long a remediation may take in all, not counting waits and an action's own time.
+pub const TOTAL_TIMEOUT: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
 /// The API group of every kind here.
 pub const GROUP: &str = "paramedic.dev";
 /// The API version of every kind here.

@@ -126,9 +126,13 @@ pub struct RolloutRestart {}
     // The defaults are filled in before this is evaluated.
     "rule": "duration(self.stableFor) <= duration(self.within)",
     "message": "stableFor is longer than within, so the step could never succeed",
+}, {
+    "rule": "duration(self.within) <= duration('1h')",
+    "message": "within is longer than the hour that a remediation may take in all, and would end first; set 1h or less",
 }]))]
 pub struct Verify {
-    /// How long after the action it may take. Default `5m`.
+    /// How long after the action it may take. A remediation may take an hour in all, so those of its steps together must
+    /// not be longer. Default `5m`.
     pub within: PositiveDuration,
     /// How long health and silence must last unbroken. Set it to the rule's `for` plus two evaluations, or a relapse is
     /// taken for a success. Default `1m`.

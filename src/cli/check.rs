@@ -29,16 +29,25 @@ pub fn run(args: &Args) -> u8 {
         println!("{reference}: {problem}");
     }
     if problems.is_empty() && rejected.is_empty() {
-        eprintln!("{} policies, no problems", set.len());
+        eprintln!("{}, no problems", counted(set.len()));
         OK
     } else {
         PROBLEMS
     }
 }
 
+fn counted(policies: usize) -> String {
+    if policies == 1 { "1 policy".to_owned() } else { format!("{policies} policies") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_policy_is_one_policy() {
+        assert_eq!([0, 1, 2].map(counted), ["0 policies", "1 policy", "2 policies"]);
+    }
 
     #[test]
     fn a_path_that_is_not_there_is_wrong_usage() {

@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 use crate::{
     alert::{Labels, MatchOp},
     api::{
-        Action, ClusterRemediationPolicy, PolicyKind, PolicyRef, RemediationPolicy, RemediationPolicySpec, TargetKind,
+        Action, ClusterRemediationPolicy, PolicyKind, PolicyRef, PositiveDuration, RemediationPolicy,
+        RemediationPolicySpec, TOTAL_TIMEOUT, TargetKind,
     },
 };
 
@@ -83,6 +84,11 @@ pub enum Problem {
         /// The target's kind.
         kind: TargetKind,
     },
+    /// Verifications that the remediation's own end would cut off.
+    #[error(
+        "spec.steps: verify.within is {0} in all, but a remediation ends after an hour; shorten it, or take out a step"
+    )]
+    VerifiedTooLong(PositiveDuration),
     /// One policy too many without an alertname to index it by.
     #[error(
         "it is one of more than {max} policies whose match does not fix alertname; add alertname=\"…\", or \
@@ -194,6 +200,10 @@ impl Policy {
             {
                 return Err(Problem::RestartPodOfWorkload { step, kind: spec.target.kind });
             }
+        }
+        let verified = spec.steps.iter().map(|step| step.verify.within.get().as_secs()).sum();
+        if i64::try_from(verified).is_ok_and(|seconds| seconds > TOTAL_TIMEOUT.as_secs()) {
+            return Err(Problem::VerifiedTooLong(PositiveDuration::from_secs(verified)));
         }
         Ok(self)
     }

@@ -193,7 +193,7 @@ fn policy(file: &Path, document: &str) -> Result<Policy, FileProblem> {
             Problem::NoName | Problem::NoNamespace | Problem::ClusterPolicyInNamespace => "metadata",
             Problem::Namespaces => "namespaces",
             Problem::NoMatcher | Problem::MatchesEverything | Problem::TooManyUnindexed { .. } => "match",
-            Problem::Steps(_) | Problem::RestartPodOfWorkload { .. } => "steps",
+            Problem::Steps(_) | Problem::VerifiedTooLong(_) | Problem::RestartPodOfWorkload { .. } => "steps",
             Problem::Unreadable(_) => "spec",
         };
         at_field(file, document, field, problem.to_string())

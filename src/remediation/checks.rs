@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     ledger::Limited,
-    world::{Evidence, InForce, Scene, World},
+    world::{Evidence, InForce, PauseUnknown, Scene, World},
 };
 use crate::{
     action,
@@ -124,8 +124,9 @@ fn pause(candidate: &Candidate<'_>) -> Result<(), Refusal> {
     match &candidate.scene.pause {
         Ok(None) => Ok(()),
         Ok(Some(reason)) => Err(Refusal::wait(Reason::Paused, reason)),
-        Err(error) => {
-            Err(Refusal::wait(Reason::ApiUnavailable, format!("whether a Pause is in force cannot be told: {error}")))
+        Err(PauseUnknown { forbidden, why }) => {
+            let reason = if *forbidden { Reason::Forbidden } else { Reason::ApiUnavailable };
+            Err(Refusal::wait(reason, format!("whether a Pause is in force cannot be told: {why}")))
         }
     }
 }

@@ -20,7 +20,7 @@ use kube::{
 };
 use tokio::{
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -47,13 +47,13 @@ use crate::{
 /// How long the API has for one read or write of a record.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How old a look at the world may be when it is decided on.
-const SCENE_AGE: SignedDuration = SignedDuration::from_secs(1);
+const SCENE_AGE: Duration = Duration::from_secs(1);
 /// So many looks are under way at a time.
 const LOOKS: usize = 32;
 /// With less of the term left than this nothing is begun any more.
 const LEAST_TERM: Duration = Duration::from_secs(1);
 /// How often something that failed for want of an answer is tried again.
-const RETRY: SignedDuration = SignedDuration::from_secs(1);
+const RETRY: Duration = Duration::from_secs(1);
 /// How often old records are removed.
 const SWEEP: Duration = Duration::from_mins(1);
 /// Records a page of a LIST.
@@ -105,7 +105,7 @@ pub enum DriverError {
 /// What came of something that ran beside the loop.
 enum Finding {
     /// What stands against acting, and when that was seen.
-    Scene(Box<Scene>, Evidence, Timestamp),
+    Scene(Box<Scene>, Evidence, Instant),
     /// What the API answered to an action.
     Outcome(Outcome),
     /// Nothing was answered to an action, and why.
@@ -150,7 +150,8 @@ impl Driver {
         };
         let open =
             listed.into_iter().filter(|record| record.status.as_ref().is_none_or(|status| !status.phase.is_terminal()));
-        let held: BTreeMap<_, _> = open.map(|record| (ObjectKey::of(&record), Held::new(record, now))).collect();
+        let held: BTreeMap<_, _> =
+            open.map(|record| (ObjectKey::of(&record), Held::new(record, Instant::now()))).collect();
         info!(open = held.len(), running = ledger.running(), "the records are read; the work begins");
         let mut desk = Desk {
             driver: self,
@@ -237,12 +238,11 @@ impl Desk<'_> {
             if stopping && self.nothing_to_write_down() {
                 return;
             }
-            let now = self.driver.clock.now();
-            if let Some(key) = self.next_due(now, stopping) {
+            if let Some(key) = self.next_due(Instant::now(), stopping) {
                 tokio::select! {
                     biased;
                     () = ended.cancelled() => return,
-                    () = self.attend(&key, now) => {}
+                    () = self.attend(&key) => {}
                 }
                 while let Some(done) = self.tasks.try_join_next_with_id() {
                     if !self.finish(done, &ended).await {
@@ -252,7 +252,7 @@ impl Desk<'_> {
                 continue;
             }
             // While stopping only outcomes are waited for; what else is due stays so.
-            let pause = if stopping { Duration::from_millis(50) } else { self.until_next_due(now) };
+            let pause = if stopping { Duration::from_millis(50) } else { self.until_next_due(Instant::now()) };
             tokio::select! {
                 biased;
                 () = ended.cancelled() => return,
@@ -270,7 +270,7 @@ impl Desk<'_> {
     }
 
     fn take_in(&mut self, change: Change) {
-        let now = self.driver.clock.now();
+        let now = Instant::now();
         match change {
             Change::Seen(record) => {
                 let key = ObjectKey::of(record.as_ref());
@@ -292,12 +292,12 @@ impl Desk<'_> {
     }
 
     /// A record was deleted, and another of its name was created: nothing of the old one is the new one's.
-    fn replace(&mut self, key: &ObjectKey, record: Remediation, now: Timestamp) {
+    fn replace(&mut self, key: &ObjectKey, record: Remediation, now: Instant) {
         self.drop_deleted(key, now);
         self.held.insert(key.clone(), Held::new(record, now));
     }
 
-    fn drop_deleted(&mut self, key: &ObjectKey, now: Timestamp) {
+    fn drop_deleted(&mut self, key: &ObjectKey, now: Instant) {
         warn!(remediation = %key, "the record was deleted; nothing more is done for it");
         self.held.remove(key);
         self.started.retain(|_, started| started != key);
@@ -309,7 +309,7 @@ impl Desk<'_> {
 
     /// Of the records that are due the most urgent. While stopping only those count whose action has an outcome that is
     /// not written yet.
-    fn next_due(&self, now: Timestamp, stopping: bool) -> Option<ObjectKey> {
+    fn next_due(&self, now: Instant, stopping: bool) -> Option<ObjectKey> {
         let may = |held: &Held| {
             let to_write = held.phase() == Phase::Acting && held.outcome.is_some();
             if stopping { to_write } else { to_write || self.tasks.len() < LOOKS }
@@ -318,10 +318,10 @@ impl Desk<'_> {
         due.min_by(|(_, a), (_, b)| a.urgency().cmp(&b.urgency())).map(|(key, _)| key.clone())
     }
 
-    fn until_next_due(&self, now: Timestamp) -> Duration {
+    fn until_next_due(&self, now: Instant) -> Duration {
         let next = self.held.values().filter(|held| !held.busy).map(|held| held.due).min();
-        let pause = next.map_or(SignedDuration::from_mins(1), |due| due.duration_since(now));
-        Duration::try_from(pause).unwrap_or_default().clamp(Duration::from_millis(1), Duration::from_mins(1))
+        let pause = next.map_or(Duration::from_mins(1), |due| due.saturating_duration_since(now));
+        pause.clamp(Duration::from_millis(1), Duration::from_mins(1))
     }
 
     fn nothing_to_write_down(&self) -> bool {
@@ -330,8 +330,8 @@ impl Desk<'_> {
     }
 
     /// Looks at one record, decides, and does what follows.
-    async fn attend(&mut self, key: &ObjectKey, now: Timestamp) {
-        if !self.refresh(key, now).await {
+    async fn attend(&mut self, key: &ObjectKey) {
+        if !self.refresh(key).await {
             return;
         }
         let Some(held) = self.held.get(key) else { return };
@@ -358,18 +358,18 @@ impl Desk<'_> {
                     return;
                 }
                 // Looks run beside each other, so that one that is slow keeps nobody else waiting; decisions do not.
-                let (looker, record, clock) =
-                    (self.driver.looker.clone(), held.record.clone(), self.driver.clock.clone());
+                let (looker, record) = (self.driver.looker.clone(), held.record.clone());
                 self.spawn(key, async move {
                     let (scene, evidence) = looker.scene(&record).await;
-                    Finding::Scene(Box::new(scene), evidence, clock.now())
+                    Finding::Scene(Box::new(scene), evidence, Instant::now())
                 });
             }
         }
     }
 
     /// Reads a record again whose written state is not certain. `false`: it is not there to be attended to.
-    async fn refresh(&mut self, key: &ObjectKey, now: Timestamp) -> bool {
+    async fn refresh(&mut self, key: &ObjectKey) -> bool {
+        let now = Instant::now();
         if self.held.get(key).is_none_or(|held| !held.stale) {
             return self.held.contains_key(key);
         }
@@ -510,7 +510,7 @@ impl Desk<'_> {
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
                 // What was taken is kept until it is known what the record says.
-                self.unsure(key, SignedDuration::ZERO);
+                self.unsure(key, Duration::ZERO);
                 false
             }
             failed => {
@@ -540,7 +540,7 @@ impl Desk<'_> {
             self.ledger.give_back(key);
         }
         if self.ledger.follow(key, after.phase) {
-            self.wake_waiting(driver.clock.now());
+            self.wake_waiting(Instant::now());
         }
         if (before.phase, before.reason) != (after.phase, after.reason) {
             info!(remediation = %key, policy = %written.spec.policy, phase = after.phase.as_str(),
@@ -579,7 +579,7 @@ impl Desk<'_> {
             }
             Effect::LookAgain(at) => {
                 if let Some(held) = self.held.get_mut(key) {
-                    held.due = at.max(now);
+                    held.look_again(at, now);
                 }
             }
             Effect::Act => self.act(key),
@@ -650,24 +650,24 @@ impl Desk<'_> {
             self.sweeping = None;
         }
         let Some(key) = self.started.remove(&id) else { return true };
-        let now = self.driver.clock.now();
+        let (now, seen_now) = (self.driver.clock.now(), Instant::now());
         let Some(held) = self.held.get_mut(&key) else { return true };
         held.busy = false;
-        held.due = now;
+        held.due = seen_now;
         match finding {
-            Finding::Failed => held.due = now.saturating_add(RETRY).unwrap_or(now),
+            Finding::Failed => held.put_off(RETRY),
             // Attended to next; until it is written, it is kept.
             Finding::Outcome(outcome) => held.outcome = Some(outcome),
             Finding::Unanswered(why) => {
                 warn!(remediation = %key, why, "whether it was done is not known; it is looked for");
-                held.unanswered = Some((now, why));
+                held.unanswered = Some((seen_now, why));
             }
-            Finding::Looked(outcome) => match held.believe(outcome, now) {
+            Finding::Looked(outcome) => match held.believe(outcome, seen_now) {
                 Some(outcome) => held.outcome = Some(outcome),
-                None => held.due = now.saturating_add(RETRY * 2).unwrap_or(now),
+                None => held.put_off(RETRY * 2),
             },
             Finding::Scene(scene, evidence, seen_at) => {
-                let fresh = now.duration_since(seen_at) <= SCENE_AGE;
+                let fresh = seen_now.saturating_duration_since(seen_at) <= SCENE_AGE;
                 if !held.stale && fresh && matches!(held.phase(), Phase::Pending | Phase::Waiting) {
                     tokio::select! {
                         biased;
@@ -724,20 +724,19 @@ impl Desk<'_> {
         if now.duration_since(since) < unseen_grace(uid) { PolicyNow::Unseen } else { PolicyNow::Gone }
     }
 
-    fn wake_waiting(&mut self, now: Timestamp) {
+    fn wake_waiting(&mut self, now: Instant) {
         for held in self.held.values_mut().filter(|held| held.waits_for_room()) {
             held.due = held.due.min(now);
         }
     }
 
-    fn put_off(&mut self, key: &ObjectKey, pause: SignedDuration) {
-        let now = self.driver.clock.now();
+    fn put_off(&mut self, key: &ObjectKey, pause: Duration) {
         if let Some(held) = self.held.get_mut(key) {
-            held.due = now.saturating_add(pause).unwrap_or(now);
+            held.put_off(pause);
         }
     }
 
-    fn unsure(&mut self, key: &ObjectKey, pause: SignedDuration) {
+    fn unsure(&mut self, key: &ObjectKey, pause: Duration) {
         self.put_off(key, pause);
         if let Some(held) = self.held.get_mut(key) {
             held.stale = true;

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::{
-    Effect, Evidence, Ledger, Mark, Next, Observed, PolicyNow, Recovery, Scene, World,
+    Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow, Recovery, Scene, World,
     machine::{self},
 };
 use crate::{
@@ -424,7 +424,7 @@ pub(crate) fn a_world() -> WorldFixture {
 pub(crate) struct WorldFixture {
     pub(crate) policy: PolicyNow,
     pub(crate) evidence: Evidence,
-    pub(crate) pause: Result<Option<String>, String>,
+    pub(crate) pause: Result<Option<String>, PauseUnknown>,
     pub(crate) target: Result<Resolved, Unresolved>,
     pub(crate) observed: Option<Observed>,
     pub(crate) cancel: Option<String>,
@@ -474,7 +474,7 @@ impl WorldFixture {
     }
 
     pub(crate) fn paused(mut self, pause: Result<&str, &str>) -> Self {
-        self.pause = pause.map(|reason| Some(reason.to_owned())).map_err(str::to_owned);
+        self.pause = pause.map(|reason| Some(reason.to_owned())).map_err(|why| why.to_owned().into());
         self
     }
 

@@ -1,6 +1,9 @@
 //! An open record in the leader's hands. Pure.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use super::{
     index::is_older,
@@ -17,16 +20,16 @@ use crate::{
 pub(super) struct Held {
     /// The newest version that is known.
     pub(super) record: Remediation,
-    /// When it is to be looked at.
-    pub(super) due: Timestamp,
+    /// When it is to be looked at. Like every wait inside the process by the clock that nobody sets.
+    pub(super) due: Instant,
     /// Something is under way for it.
     pub(super) busy: bool,
     /// The outcome of its action, until it is written.
     pub(super) outcome: Option<Outcome>,
     /// Its action got no answer: since when it may no longer have an effect that nobody saw, and what was said instead.
-    pub(super) unanswered: Option<(Timestamp, String)>,
+    pub(super) unanswered: Option<(Instant, String)>,
     /// Since when it cannot be found out whether its action was done.
-    pub(super) unknown_since: Option<Timestamp>,
+    pub(super) unknown_since: Option<Instant>,
     /// Since when its subject has been well and its alert quiet, without a break.
     pub(super) good_since: Option<Timestamp>,
     /// What is known may not be what is written: it has to be read again first.
@@ -34,7 +37,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(record: Remediation, due: Timestamp) -> Self {
+    pub(super) fn new(record: Remediation, due: Instant) -> Self {
         Self {
             record,
             due,
@@ -72,7 +75,7 @@ impl Held {
     }
 
     /// Takes in a version that a watch brought, if it is newer.
-    pub(super) fn merge(&mut self, seen: &Remediation, now: Timestamp) {
+    pub(super) fn merge(&mut self, seen: &Remediation, now: Instant) {
         let known = self.record.metadata.resource_version.as_deref();
         if is_older(known, seen.metadata.resource_version.as_deref()) {
             self.record = seen.clone();
@@ -92,6 +95,18 @@ impl Held {
         status.is_some_and(|status| {
             status.phase == Phase::Waiting && matches!(status.reason, Some(Reason::SubjectLocked | Reason::Concurrency))
         })
+    }
+
+    /// Is to be looked at when the wall clock that shows `now` shows `at`: in so long, whatever that clock is set to
+    /// meanwhile.
+    pub(super) fn look_again(&mut self, at: Timestamp, now: Timestamp) {
+        self.put_off(Duration::try_from(at.duration_since(now)).unwrap_or_default());
+    }
+
+    /// Is to be looked at in so long.
+    pub(super) fn put_off(&mut self, pause: Duration) {
+        let now = Instant::now();
+        self.due = now.checked_add(pause).unwrap_or(now);
     }
 
     /// Whether its alert is about this subject, began after that time, and was not said to be over.
@@ -114,17 +129,17 @@ impl Held {
 }
 
 /// How long after a request was given up it may still be carried out: an admission webhook may hold it for 30 s.
-const MAY_STILL_LAND: SignedDuration = SignedDuration::from_secs(35);
+const MAY_STILL_LAND: Duration = Duration::from_secs(35);
 
 /// How long it may take to find out whether an action was done.
-const OBSERVE_TIMEOUT: SignedDuration = SignedDuration::from_mins(5);
+const OBSERVE_TIMEOUT: Duration = Duration::from_mins(5);
 
 impl Held {
     /// What a look for an action's effect tells. `None`: nothing yet; it has to be looked for again.
     ///
     /// `Done` is believed at once. `NotDone` only when the request that got no answer cannot land any more; `Unknown`
     /// only after it was asked for a while.
-    pub(super) fn believe(&mut self, seen: Outcome, now: Timestamp) -> Option<Outcome> {
+    pub(super) fn believe(&mut self, seen: Outcome, now: Instant) -> Option<Outcome> {
         let attempt = self.unanswered.clone();
         let joined = |seen: Outcome| match &attempt {
             Some((_, why)) => Outcome { message: Some(join(seen.message.as_deref(), why)), ..seen },

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{
     evidence::{self, LivingSubject, PeerAnswer},
-    world::{Evidence, Scene},
+    world::{Evidence, PauseUnknown, Scene},
 };
 use crate::{
     alert::Matcher,
@@ -66,7 +66,7 @@ impl Looker {
     }
 
     /// The reason of a pause that is in force for this record.
-    async fn pause(&self, spec: &RemediationSpec, status: &RemediationStatus) -> Result<Option<String>, String> {
+    async fn pause(&self, spec: &RemediationSpec, status: &RemediationStatus) -> Result<Option<String>, PauseUnknown> {
         let known = status.subject.as_ref().map(|subject| subject.namespace.clone());
         let named = crate::target::named(&spec.alert.labels, spec.target.kind).ok().map(|named| named.namespace);
         let mut namespaces = vec![self.own_namespace.clone()];
@@ -75,12 +75,12 @@ impl Looker {
             let api: Api<DeserializeGuard<Pause>> = Api::namespaced(self.client.clone(), namespace);
             match timeout(LOOK_TIMEOUT, api.list(&ListParams::default())).await {
                 Ok(Ok(list)) => Ok((namespace, list.items)),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err("the API did not answer in time".to_owned()),
+                Ok(Err(error)) => Err(not_listed(namespace, &error)),
+                Err(_) => Err("the API did not answer in time".to_owned().into()),
             }
         });
         let lists = join_all(lists).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        in_force(&lists, &self.own_namespace, self.clock.now())
+        Ok(in_force(&lists, &self.own_namespace, self.clock.now())?)
     }
 
     /// Whether the record's alert fires.
@@ -168,6 +168,21 @@ impl Looker {
         let mut matchers = spec.matchers.clone();
         matchers.extend(spec.alert.labels.alertname().map(|name| Matcher::equal("alertname", name)));
         Some(join_all(peers.iter().map(|peer| ask(peer, &matchers))).await)
+    }
+}
+
+/// Why the pauses of a namespace are not known.
+fn not_listed(namespace: &str, error: &kube::Error) -> PauseUnknown {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => PauseUnknown {
+            forbidden: true,
+            why: format!(
+                "Paramedic's service account may not list pauses.{} in namespace {namespace}; give it that right: {}",
+                crate::api::GROUP,
+                status.message
+            ),
+        },
+        error => error.to_string().into(),
     }
 }
 
@@ -292,6 +307,22 @@ mod tests {
             "apiVersion": "paramedic.dev/v1alpha1", "kind": "Pause", "metadata": { "name": name }, "spec": spec,
         });
         serde_json::from_value(pause).unwrap()
+    }
+
+    #[test]
+    fn a_right_that_is_missing_is_named_and_a_server_that_fails_is_not_one() {
+        let answered = |code: u16| -> kube::Error {
+            let status = serde_json::json!({ "code": code, "message": "pauses is forbidden", "reason": "" });
+            kube::Error::Api(serde_json::from_value(status).unwrap())
+        };
+        let forbidden = not_listed("shop", &answered(403));
+        assert!(forbidden.forbidden);
+        assert_eq!(
+            forbidden.why,
+            "Paramedic's service account may not list pauses.paramedic.dev in namespace shop; give it that right: \
+             pauses is forbidden"
+        );
+        assert!(!not_listed("shop", &answered(500)).forbidden);
     }
 
     #[test]

@@ -13,13 +13,13 @@ use super::{
     world::{Evidence, InForce, Observed, PolicyNow, Recovery, World},
 };
 use crate::{
-    api::{Action, ActionOutcome, JournalEntry, Mode, Phase, Reason, RemediationSpec, RemediationStatus, Step, Verify},
+    api::{
+        Action, ActionOutcome, JournalEntry, Mode, Phase, Reason, RemediationSpec, RemediationStatus, Step,
+        TOTAL_TIMEOUT, Verify,
+    },
     policy::Policy,
     target::Health,
 };
-
-/// How long a remediation may take in all, not counting waits and an action's own time.
-pub const TOTAL_TIMEOUT: SignedDuration = SignedDuration::from_hours(1);
 
 /// How long a target may be missing before the record ends.
 pub const UNRESOLVED_TIMEOUT: SignedDuration = SignedDuration::from_hours(1);
@@ -139,7 +139,7 @@ impl Record<'_> {
             return self.unchanged(Effect::LookAgain(until));
         }
         if self.status.journal.len() >= JOURNAL_LENGTH {
-            return self.end(Phase::Failed, Reason::NotHelped, "its journal is full".to_owned());
+            return self.end(Phase::Failed, Reason::NotHelped, self.journal_full());
         }
         let resolved = admitted.resolved;
         let action = self.step(admitted.step).and_then(Step::action);
@@ -182,6 +182,14 @@ impl Record<'_> {
         self.end(Phase::Failed, Reason::TimedOut, self.waited("it waited for more than a day"))
     }
 
+    fn journal_full(&self) -> String {
+        let last = self.status.journal.last().map(|entry| {
+            let said = entry.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+            format!("; the last one, {} of {}, came to {}{said}", entry.action, entry.target, entry.outcome.as_str())
+        });
+        format!("its journal has {JOURNAL_LENGTH} actions, as many as it may{}", last.unwrap_or_default())
+    }
+
     fn refused(&self, refusal: Refusal, scene: &super::world::Scene) -> Next {
         let Refusal { phase, reason, message, until } = refusal;
         if phase == Phase::Waiting {
@@ -189,7 +197,13 @@ impl Record<'_> {
             if reason == Reason::TargetUnresolved && unresolved_since && self.in_phase() >= UNRESOLVED_TIMEOUT {
                 return self.end(Phase::Skipped, Reason::TargetUnresolved, message);
             }
-            let mut next = self.wait(reason, message, until);
+            // An API that does not answer says nothing new about a target that was not there.
+            let mut next = if unresolved_since && reason == Reason::ApiUnavailable {
+                let message = format!("it was not found, and whether it is there now cannot be told: {message}");
+                self.wait(Reason::TargetUnresolved, message, until)
+            } else {
+                self.wait(reason, message, until)
+            };
             if let Ok(resolved) = &scene.target {
                 next.status.target = Some(resolved.target.clone());
                 next.status.subject = Some(resolved.subject.object.clone());

@@ -41,11 +41,26 @@ pub enum PolicyNow {
     Gone,
 }
 
+/// Why it cannot be told whether a pause is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PauseUnknown {
+    /// Paramedic may not ask, which will not pass by itself.
+    pub forbidden: bool,
+    /// What was said, with the right that is missing.
+    pub why: String,
+}
+
+impl From<String> for PauseUnknown {
+    fn from(why: String) -> Self {
+        Self { forbidden: false, why }
+    }
+}
+
 /// What stands against acting beside the limits: asked of the API right before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
     /// The reason of a pause in force; an `Err` where that could not be asked.
-    pub pause: Result<Option<String>, String>,
+    pub pause: Result<Option<String>, PauseUnknown>,
     /// The target.
     pub target: Result<Resolved, Unresolved>,
 }

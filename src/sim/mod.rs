@@ -9,6 +9,7 @@
 pub mod controllers;
 pub mod kinds;
 pub mod patch;
+mod quantity;
 mod request;
 mod selector;
 mod service;

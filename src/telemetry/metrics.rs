@@ -140,7 +140,7 @@ impl Metrics {
         own.register("actions", "Actions, by what came of them", self.actions.clone());
         own.register_with_unit(
             "time_to_recovery",
-            "Time from an alert's start to the end of its remediation that succeeded, by policy",
+            "Time from the receipt of an alert to the end of its remediation that succeeded, by policy",
             Unit::Seconds,
             self.time_to_recovery.clone(),
         );
@@ -234,7 +234,7 @@ impl Metrics {
         self.actions.get_or_create(&labels).inc();
     }
 
-    /// A remediation of this policy succeeded, so long after its alert began.
+    /// A remediation of this policy succeeded, so long after its alert was received.
     pub fn recovered(&self, policy: &str, after: Duration) {
         let mut known = self.known_policies.lock().unwrap_or_else(PoisonError::into_inner);
         let own = known.contains(policy) || (known.len() < MAX_POLICY_LABELS && known.insert(policy.to_owned()));

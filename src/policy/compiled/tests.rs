@@ -3,7 +3,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::*;
-use crate::{api::ClusterRemediationPolicySpec, remediation::fixtures::*};
+use crate::{
+    api::{ClusterRemediationPolicySpec, Step, Verify},
+    remediation::fixtures::*,
+};
 
 fn cluster(namespaces: &[&str]) -> ClusterRemediationPolicy {
     let RemediationPolicySpec { mode, matchers, target, steps, limits } = a_policy("restart-cart").spec;
@@ -41,6 +44,23 @@ fn a_ladder_has_one_to_eight_steps_that_fit_its_target() {
     let of_workload = a_policy("restart-cart").targeting(kind).steps(vec![rollout_restart(), restart_pod()]);
     assert_eq!(problem(&of_workload), Some(Problem::RestartPodOfWorkload { step: 1, kind }));
     assert_eq!(problem(&of_workload.steps(vec![rollout_restart()])), None);
+}
+
+#[test]
+fn a_ladder_that_its_remediation_would_not_live_to_see_is_refused_with_what_to_do() {
+    let verified = |within: &[i64]| {
+        let step =
+            |within: &i64| Step { verify: Verify { within: seconds(*within), ..Verify::default() }, ..restart_pod() };
+        problem(&a_policy("restart-cart").steps(within.iter().map(step).collect()))
+    };
+    assert_eq!(verified(&[HOUR]), None);
+    assert_eq!(verified(&[30 * MINUTE, 30 * MINUTE]), None);
+    let refused = verified(&[HOUR + 1]).unwrap().to_string();
+    assert_eq!(
+        refused,
+        "spec.steps: verify.within is 1h1s in all, but a remediation ends after an hour; shorten it, or take out a step"
+    );
+    assert_eq!(verified(&[HOUR, MINUTE]), Some(Problem::VerifiedTooLong(seconds(HOUR + MINUTE))));
 }
 
 #[test]

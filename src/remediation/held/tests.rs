@@ -1,12 +1,34 @@
 //! An open record in the leader's hands.
 
+use std::sync::LazyLock;
+
 use super::*;
-use crate::{action::Outcome, api::CANCEL_ANNOTATION, remediation::fixtures::*};
+use crate::{action::Outcome, api::CANCEL_ANNOTATION, clock::Clock, remediation::fixtures::*};
 
 const CLEAR: Evidence = Evidence::Clear { confirmed: true };
 
+/// So many seconds after the test began, by the clock that nobody sets.
+fn after(seconds: u64) -> Instant {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    *BEGAN + Duration::from_secs(seconds)
+}
+
 fn held(record: &RecordFixture) -> Held {
-    Held::new(record.object(), at(0))
+    Held::new(record.object(), after(0))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_does_not_move_the_next_look() {
+    let clock = Clock::driven(at(0));
+    let mut held = held(&a_record());
+    held.look_again(at(30), clock.now());
+    let due = Instant::now() + Duration::from_secs(30);
+    clock.set_skew(SignedDuration::from_hours(-3));
+    assert_eq!(held.due, due);
+    held.look_again(clock.now() + SignedDuration::from_secs(5), clock.now());
+    assert_eq!(held.due, Instant::now() + Duration::from_secs(5));
+    held.look_again(at(-HOUR * 4), clock.now());
+    assert_eq!(held.due, Instant::now(), "what is past is due at once");
 }
 
 #[test]
@@ -31,11 +53,11 @@ fn good_time_is_unbroken_or_begins_anew() {
 #[test]
 fn only_a_newer_version_is_taken_in_and_makes_it_due() {
     let mut held = held(&a_record().version(20));
-    held.due = at(100);
-    held.merge(&a_record().version(9).waiting(Reason::Paused, 0).object(), at(50));
-    assert_eq!((held.phase(), held.due), (Phase::Pending, at(100)));
-    held.merge(&a_record().version(21).waiting(Reason::Paused, 0).object(), at(50));
-    assert_eq!((held.phase(), held.due), (Phase::Waiting, at(50)));
+    held.due = after(100);
+    held.merge(&a_record().version(9).waiting(Reason::Paused, 0).object(), after(50));
+    assert_eq!((held.phase(), held.due), (Phase::Pending, after(100)));
+    held.merge(&a_record().version(21).waiting(Reason::Paused, 0).object(), after(50));
+    assert_eq!((held.phase(), held.due), (Phase::Waiting, after(50)));
 }
 
 #[test]
@@ -73,11 +95,11 @@ fn a_cancel_is_read_from_its_annotation_and_admission_is_in_the_order_of_creatio
     let mut record = a_record().object();
     assert_eq!(held(&a_record()).cancel(), None);
     record.metadata.annotations = Some([(CANCEL_ANNOTATION.to_owned(), "wrong pod".to_owned())].into());
-    assert_eq!(Held::new(record.clone(), at(0)).cancel(), Some("wrong pod"));
+    assert_eq!(Held::new(record.clone(), after(0)).cancel(), Some("wrong pod"));
 
     let mut younger = a_record().named("a").object();
     younger.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(1)));
-    let (older, younger) = (held(&a_record().named("b")), Held::new(younger, at(0)));
+    let (older, younger) = (held(&a_record().named("b")), Held::new(younger, after(0)));
     assert!(older.order() < younger.order());
     assert!(held(&a_record().named("a")).order() < older.order(), "by name where they are of one second");
 }
@@ -95,7 +117,7 @@ fn seen(outcome: ActionOutcome) -> Outcome {
     Outcome { outcome, message: None }
 }
 
-fn unanswered_at(now: Timestamp) -> Held {
+fn unanswered_at(now: Instant) -> Held {
     let mut held = Held::new(a_record().object(), now);
     held.unanswered = Some((now, "no answer within 10 s".to_owned()));
     held
@@ -103,25 +125,25 @@ fn unanswered_at(now: Timestamp) -> Held {
 
 #[test]
 fn a_request_without_an_answer_is_not_taken_for_undone_while_it_may_still_land() {
-    let now = Timestamp::UNIX_EPOCH;
+    let now = after(0);
     let mut held = unanswered_at(now);
-    assert_eq!(held.believe(seen(ActionOutcome::NotDone), now + SignedDuration::from_secs(34)), None);
-    let later = held.believe(seen(ActionOutcome::NotDone), now + SignedDuration::from_secs(35)).unwrap();
+    assert_eq!(held.believe(seen(ActionOutcome::NotDone), now + Duration::from_secs(34)), None);
+    let later = held.believe(seen(ActionOutcome::NotDone), now + Duration::from_secs(35)).unwrap();
     assert_eq!(later.outcome, ActionOutcome::NotDone);
     assert_eq!(later.message.as_deref(), Some("no answer within 10 s"), "what was said instead is kept");
 }
 
 #[test]
 fn an_effect_that_is_seen_is_believed_at_once() {
-    let now = Timestamp::UNIX_EPOCH;
+    let now = after(0);
     assert!(unanswered_at(now).believe(seen(ActionOutcome::Done), now).is_some());
 }
 
 #[test]
 fn that_nobody_can_tell_is_believed_only_after_five_minutes_of_asking() {
-    let asked = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1);
+    let asked = after(3600);
     let mut held = Held::new(a_record().object(), asked);
     assert_eq!(held.believe(seen(ActionOutcome::Unknown), asked), None, "however long ago it was begun");
-    assert_eq!(held.believe(seen(ActionOutcome::Unknown), asked + SignedDuration::from_secs(299)), None);
-    assert!(held.believe(seen(ActionOutcome::Unknown), asked + SignedDuration::from_mins(5)).is_some());
+    assert_eq!(held.believe(seen(ActionOutcome::Unknown), asked + Duration::from_secs(299)), None);
+    assert!(held.believe(seen(ActionOutcome::Unknown), asked + Duration::from_mins(5)).is_some());
 }

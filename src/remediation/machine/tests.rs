@@ -79,6 +79,19 @@ fn a_missing_target_waits_with_back_off_and_is_given_up_after_an_hour() {
 }
 
 #[test]
+fn the_hour_of_a_missing_target_goes_on_while_the_api_does_not_answer_and_ends_when_it_does() {
+    let record = a_record().waiting(Reason::TargetUnresolved, 0);
+    let silent = a_world().unresolved(Unresolved::Api("time-out".to_owned())).next(&record, 2 * HOUR);
+    assert_eq!(silent.state(), (WAITING, Some(Reason::TargetUnresolved)), "nobody has looked, so it is not given up");
+    assert_eq!(silent.status.since, Some(at(0)));
+    assert!(silent.message().ends_with("time-out"), "{}", silent.message());
+    let mut record = record;
+    record.status = silent.status;
+    let next = a_world().unresolved(missing()).next(&record, 2 * HOUR + 1);
+    assert_eq!(next.state(), (Phase::Skipped, Some(Reason::TargetUnresolved)));
+}
+
+#[test]
 fn a_target_that_comes_back_within_the_hour_is_acted_on() {
     let record = a_record().waiting(Reason::TargetUnresolved, 0);
     assert_eq!(a_world().next(&record, HOUR - 1).effect, Effect::Act);
@@ -128,6 +141,13 @@ fn a_pause_stops_everything_and_so_does_a_pause_that_cannot_be_asked_for() {
     let next = a_world().paused(Err("connection refused")).next(&a_record(), 5);
     assert_eq!(next.state(), (WAITING, Some(Reason::ApiUnavailable)));
     assert!(next.message().ends_with("connection refused"), "{}", next.message());
+}
+
+#[test]
+fn a_right_to_list_pauses_that_is_missing_is_told_from_an_api_that_does_not_answer() {
+    let mut world = a_world();
+    world.pause = Err(crate::remediation::PauseUnknown { forbidden: true, why: "may not list pauses".to_owned() });
+    assert_eq!(world.next(&a_record(), 5).state(), (WAITING, Some(Reason::Forbidden)));
 }
 
 #[test]
@@ -761,6 +781,9 @@ fn a_journal_that_is_full_ends_the_record() {
     assert_eq!((last.effect, last.status.journal.len()), (Effect::Act, JOURNAL_LENGTH));
     let next = a_world().next(&record.journal(ActionOutcome::NotDone, 100), 101);
     assert_eq!((next.status.phase, next.status.journal.len()), (Phase::Failed, JOURNAL_LENGTH));
+    let text = "its journal has 64 actions, as many as it may; the last one, restartPod of Pod shop/cart-1, came to \
+                NotDone";
+    assert_eq!(next.message(), text);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::{KindInfo, defaults};
-use crate::sim::status::Status;
+use crate::sim::{quantity::Quantity, status::Status};
 
 /// Reads an object through its type.
 pub(crate) type Codec = fn(&Value) -> Result<Value, String>;
@@ -96,6 +96,7 @@ pub(super) fn read(kind: &KindInfo, object: Value) -> Result<(Value, Vec<String>
             let mut unknown = Vec::new();
             differences("", &given, &read, &mut unknown);
             tidy(&mut read);
+            quantities(&mut read).map_err(|why| refused(kind, &why))?;
             defaults::complete(kind, &mut read);
             Ok((read, unknown))
         }
@@ -178,6 +179,30 @@ fn tidy(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(tidy),
         _ => {}
+    }
+}
+
+/// Fields whose values are quantities.
+const AMOUNTS: &[&str] = &["limits", "requests", "capacity", "allocatable", "overhead"];
+
+/// Writes quantities as the API server does. Refuses what is none.
+fn quantities(value: &mut Value) -> Result<(), String> {
+    match value {
+        Value::Object(fields) => {
+            for (name, below) in fields.iter_mut() {
+                let Some(amounts) = below.as_object_mut().filter(|_| AMOUNTS.contains(&name.as_str())) else {
+                    quantities(below)?;
+                    continue;
+                };
+                for amount in amounts.values_mut() {
+                    let quantity = Quantity::of(amount).ok_or_else(|| format!("{amount} is no quantity"))?;
+                    *amount = Value::from(quantity.canonical());
+                }
+            }
+            Ok(())
+        }
+        Value::Array(items) => items.iter_mut().try_for_each(quantities),
+        _ => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 //! its objects.
 
 mod builtin;
+mod check;
 mod decode;
 mod defaults;
 mod meta;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{KindInfo, meta};
+use super::{KindInfo, check, meta};
 use crate::sim::status::Cause;
 
 /// A new object.
@@ -10,7 +10,7 @@ pub(super) fn create(kind: &KindInfo, object: &Value) -> Vec<Cause> {
     let mut causes = meta::create(kind, object);
     match &kind.schema {
         Some(schema) => causes.extend(schema.check(object, None, None)),
-        None => {}
+        None => causes.extend(check::create(kind, object)),
     }
     causes
 }
@@ -20,7 +20,9 @@ pub(super) fn update(kind: &KindInfo, object: &Value, old: &Value, subresource: 
     let mut causes = meta::update(kind, object, old);
     match &kind.schema {
         Some(schema) => causes.extend(schema.check(object, Some(old), subresource)),
-        None => {}
+        None if subresource == Some("status") => causes.extend(check::status(kind, object, old)),
+        None if subresource.is_some() => {}
+        None => causes.extend(check::update(kind, object, old)),
     }
     causes
 }
