@@ -33,6 +33,7 @@ impl Symbols {
             uids: BTreeSet::new(),
             generated: Vec::new(),
             versions: BTreeSet::new(),
+            moments: BTreeSet::new(),
         }
     }
 
