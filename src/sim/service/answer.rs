@@ -157,7 +157,7 @@ impl Answer {
             Self::Page(page) => send(200, page.content_type, page.body, &[], head),
             Self::Text(text, code) => send(code, "text/plain; charset=utf-8", text.into_bytes(), &[], head),
             Self::Refusal(status) if status.is_of_no_path() => {
-                Self::Text(format!("{}\n", status.message), status.code).response(form, head)
+                Self::Text(format!("{}\n", status.message), status.code).response(form, head, now)
             }
             Self::Refusal(status) => {
                 let body = status.to_value().to_string().into_bytes();
