@@ -12,10 +12,12 @@ COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 # The end-to-end stories: the command, and what makes it run those too that take longer than a core run may.
 E2E ?= $(CARGO) test --locked --features e2e --test e2e --
 E2E_FULL ?= $(E2E) --include-ignored
+# Of the whole workspace, as `make test` builds it.
+CONFORMANCE ?= $(CARGO) test --locked --workspace --test conformance --
 BENCH ?= benches/run
 CRDS ?= $(CARGO) run --locked --quiet --bin paramedic -- crd --out k8s/crds
 
-.PHONY: help test lint e2e e2e-full bench image crds docs
+.PHONY: help test lint e2e e2e-full conformance conformance-record bench image crds docs
 
 help: ## What there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -33,16 +35,25 @@ lint: ## Format, clippy, shellcheck, the alerting rules, and cargo-deny where it
 # Only a KUBECONFIG that is given to make itself counts, `make e2e KUBECONFIG=…`. One that happens to be in the environment
 # may lead to a cluster that nobody wants to have pods evicted in.
 ifeq ($(origin KUBECONFIG),command line)
-e2e e2e-full bench: export E2E_KUBECONFIG := $(KUBECONFIG)
+e2e e2e-full conformance conformance-record bench: export E2E_KUBECONFIG := $(KUBECONFIG)
 else
-e2e e2e-full bench: export E2E_KUBECONFIG :=
+e2e e2e-full conformance conformance-record bench: export E2E_KUBECONFIG :=
 endif
 
-e2e: ## The core stories on a real cluster: the one of KUBECONFIG=…, or one made for it
+# What comes after the stories on a cluster that was made for them.
+e2e e2e-full: export E2E_AFTERWARDS := tests/conformance/run $(CONFORMANCE)
+
+e2e: ## The core stories on a real cluster, the one of KUBECONFIG=…, or one made for it, where conformance follows
 	tests/e2e/run $(E2E)
 
 e2e-full: ## All stories, on images that the Dockerfile makes
 	E2E_DOCKERFILE=1 tests/e2e/run $(E2E_FULL)
+
+conformance: ## The simulated API server beside a real one: that of KUBECONFIG=…, or one made for it
+	tests/conformance/run $(CONFORMANCE)
+
+conformance-record: ## What `make test` holds the simulated one to, recorded anew
+	tests/conformance/run $(CONFORMANCE) --record
 
 bench: ## The figures of docs/performance.md, on a cluster as for e2e
 	$(BENCH)

@@ -107,16 +107,12 @@ impl Run {
         if let Some(real) = real.as_ref().filter(|real| real.text != recorded) {
             wrong.push(difference("recorded", &recorded, "the real API server", &real.text));
         }
-        if let Some(place) = self.runtime.block_on(async { Place::simulated() }) {
-            let simulated = self.runtime.block_on(case.told(place));
-            match (simulated.text == recorded, self.differs.contains(&case.full_name())) {
-                (true, false) => *self.equal.lock().expect("not poisoned") += 1,
-                (true, true) => wrong.push("it is equal now: take it out of differs.txt".to_owned()),
-                (false, true) => {}
-                (false, false) => {
-                    wrong.push(difference("recorded", &recorded, "the simulation", &simulated.text));
-                }
-            }
+        let simulated = self.runtime.block_on(async { case.told(Place::simulated()).await });
+        match (simulated.text == recorded, self.differs.contains(&case.full_name())) {
+            (true, false) => *self.equal.lock().expect("not poisoned") += 1,
+            (true, true) => wrong.push("it is equal now: take it out of differs.txt".to_owned()),
+            (false, true) => {}
+            (false, false) => wrong.push(difference("recorded", &recorded, "the simulation", &simulated.text)),
         }
         if wrong.is_empty() { Ok(()) } else { Err(Failed::from(wrong.join("\n"))) }
     }

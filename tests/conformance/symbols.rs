@@ -13,7 +13,7 @@ use regex::{Captures, Regex};
 use serde_json::Value;
 
 static MARK: LazyLock<Regex> = LazyLock::new(|| Regex::new("⟦(rv|uid):([^⟧]*)⟧").unwrap());
-static QUERY: LazyLock<Regex> = LazyLock::new(|| Regex::new("(resourceVersion|continue)=([^&]{3,})").unwrap());
+static QUERY: LazyLock<Regex> = LazyLock::new(|| Regex::new("(resourceVersion|continue)=([^&]+)").unwrap());
 static TIME: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z").unwrap());
 
 /// What is known of the names that a server made up.
@@ -108,13 +108,13 @@ impl Symbols {
     /// The line of a request.
     pub fn request(&self, line: &str) -> String {
         let query = |found: &Captures<'_>| {
-            let known = found[2].parse().is_ok_and(|version: u64| self.versions.contains(&version));
-            let value = if known {
-                Self::version(&found[2])
-            } else if found[2].parse::<u64>().is_ok() || found[2].len() > 40 {
-                "…".to_owned()
-            } else {
-                found[2].to_owned()
+            let value = match found[2].parse::<u64>() {
+                Ok(version) if self.versions.contains(&version) => Self::version(&found[2]),
+                // What a case asks for by itself.
+                Ok(0 | 1) => found[2].to_owned(),
+                Ok(_) => "…".to_owned(),
+                Err(_) if found[2].len() > 40 => "…".to_owned(),
+                Err(_) => found[2].to_owned(),
             };
             format!("{}={value}", &found[1])
         };
