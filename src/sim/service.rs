@@ -137,7 +137,7 @@ impl Asked<'_> {
             (Verb::Create, subresource) => self.create(state, request, &target, subresource),
             (Verb::Update, Some("scale")) => {
                 let (body, write) = self.body(request, "UpdateOptions")?;
-                verbs::write_scale(state, &target, &body, &write).map(Answer::plain)
+                verbs::write_scale(state, &target, &body, true, &write).map(Answer::plain)
             }
             (Verb::Update, _) => {
                 let (body, write) = self.body(request, "UpdateOptions")?;

@@ -26,7 +26,6 @@ pub struct State {
     log: VecDeque<Change>,
     history: usize,
     compacted: u64,
-    #[expect(dead_code, reason = "managedFields come with the patches")]
     pub(super) keeps_managed_fields: bool,
 }
 
@@ -61,7 +60,8 @@ impl State {
         Self {
             clock,
             random: fastrand::Rng::with_seed(seed),
-            revision: 0,
+            // As on a cluster that has lived for a while.
+            revision: 1000,
             objects: vec![BTreeMap::new(); kinds::storages()],
             log: VecDeque::new(),
             history,

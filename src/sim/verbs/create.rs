@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Target, Write, Written, event, meta, namespace, unknown_fields};
+use super::{Target, Write, Written, event, meta, namespace, note_manager, unknown_fields};
 use crate::sim::{kinds::KindInfo, state::State, status::Status};
 
 /// How often another name is tried when a generated one is taken.
@@ -17,16 +17,17 @@ const TRIES: usize = 8;
 pub(crate) fn create(state: &mut State, target: &Target<'_>, body: Value, write: &Write) -> Result<Written, Status> {
     let (object, unknown) = target.kind.read(body)?;
     let warnings = unknown_fields(target.kind, unknown, write)?;
-    let object = new(state, target, object, write)?;
+    let object = new(state, target, object, write, false)?;
     Ok(Written { object, created: true, warnings })
 }
 
-/// The same for an object that was read.
+/// The same for an object that was read; where it comes from an apply, it says already who owns what.
 pub(super) fn new(
     state: &mut State,
     target: &Target<'_>,
     mut object: Value,
     write: &Write,
+    applied: bool,
 ) -> Result<Arc<Value>, Status> {
     let kind = target.kind;
     if !object["metadata"].is_object() {
@@ -42,7 +43,9 @@ pub(super) fn new(
         for name in ["uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
             metadata.remove(name);
         }
-        metadata.remove("managedFields");
+        if !applied {
+            metadata.remove("managedFields");
+        }
         metadata.insert("creationTimestamp".to_owned(), json!(state.now_text()));
         if kind.namespaced {
             metadata.insert("namespace".to_owned(), json!(target.namespace));
@@ -67,6 +70,15 @@ pub(super) fn new(
             tries += 1;
         }
         object["metadata"]["name"] = json!(name);
+    }
+    if !applied {
+        // What only the server writes is nobody's.
+        let status =
+            if kind.has("status") { object.as_object_mut().and_then(|fields| fields.remove("status")) } else { None };
+        note_manager(state, target, &mut object, None, write);
+        if let Some(status) = status {
+            object["status"] = status;
+        }
     }
     kind.prepare_new(&mut object);
     let name = meta(&object, "name").to_owned();

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::{
     kinds::{self, KindInfo},
+    patch as patching,
     state::State,
     status::Status,
 };
@@ -57,14 +58,12 @@ pub(crate) struct Write {
     /// Whether only the answer is wanted.
     pub dry: bool,
     /// Who writes.
-    #[expect(dead_code, reason = "managedFields come with the patches")]
     pub manager: String,
     /// What is done about fields that are not known.
     pub unknown: Unknown,
     /// The fields that the body has twice.
     pub twice: Vec<String>,
     /// Whether an apply takes what others own.
-    #[expect(dead_code, reason = "applies come with the patches")]
     pub force: bool,
 }
 
@@ -142,6 +141,25 @@ fn established<T: serde::Serialize>(state: &mut State, definition: &T) -> Option
         "storedVersions": versions,
     });
     Some(object)
+}
+
+/// Notes in an object's managedFields who writes what of it.
+fn note_manager(state: &State, target: &Target<'_>, object: &mut Value, old: Option<&Value>, write: &Write) {
+    let kept = match old {
+        Some(old) => old["metadata"].get("managedFields").is_some(),
+        None => state.keeps_managed_fields,
+    };
+    if kept {
+        let by = patching::Write {
+            group: &target.kind.group,
+            version: &target.kind.version,
+            kind: &target.kind.kind,
+            manager: &write.manager,
+            subresource: target.subresource,
+            now: state.now(),
+        };
+        patching::managed(&by, old, object);
+    }
 }
 
 /// Refuses or warns of fields that are not known, or that are there twice.

@@ -17,22 +17,22 @@ const YAML: &str = "application/yaml";
 pub(crate) fn read_body(content_type: Option<&str>, body: &[u8]) -> Result<(Value, Vec<String>), Status> {
     let kind = content_type.and_then(|kind| kind.split(';').next()).map_or(JSON, str::trim);
     match kind {
-        "" | JSON | "*/*" | "application/*" => {
-            let twice = RefCell::new(Vec::new());
-            let mut reader = serde_json::Deserializer::from_slice(body);
-            let value = Node { path: String::new(), twice: &twice }.deserialize(&mut reader).and_then(|value| {
-                reader.end()?;
-                Ok(value)
-            });
-            let value = value.map_err(|error| unreadable(&error, body))?;
-            Ok((value, twice.into_inner()))
-        }
+        "" | JSON | "*/*" | "application/*" => read_json(body).map_err(|error| unreadable(&error, body)),
         YAML => {
             let value: Value = serde_saphyr::from_slice(body).map_err(|error| unreadable(&error, body))?;
             Ok((value, Vec::new()))
         }
         _ => Err(Status::unsupported_media_type("application/json, application/yaml")),
     }
+}
+
+/// JSON as a value, and the paths of fields that it has twice.
+pub(super) fn read_json(body: &[u8]) -> Result<(Value, Vec<String>), serde_json::Error> {
+    let twice = RefCell::new(Vec::new());
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = Node { path: String::new(), twice: &twice }.deserialize(&mut reader)?;
+    reader.end()?;
+    Ok((value, twice.into_inner()))
 }
 
 fn unreadable(error: &impl fmt::Display, body: &[u8]) -> Status {

@@ -56,7 +56,7 @@ fn text(selector: &Value) -> String {
     all.join(",")
 }
 
-/// Writes a scale.
+/// Writes a scale; where it is bound, its UID is a precondition.
 ///
 /// Refuses: another name than the path's and another kind (400), what is not there (404), an older version or another UID
 /// (409), replicas below zero (422).
@@ -64,6 +64,7 @@ pub(crate) fn write_scale(
     state: &mut State,
     target: &Target<'_>,
     scale: &Value,
+    bound: bool,
     write: &Write,
 ) -> Result<Value, Status> {
     let Some(old) = state.object(target.kind, target.namespace, target.name).cloned() else {
@@ -74,7 +75,9 @@ pub(crate) fn write_scale(
         return Err(Status::bad_request("the object provided is unrecognized (must be of type Scale)"));
     }
     update::name_fits(target, scale)?;
-    update::uid_fits(target.kind, scale, &old)?;
+    if bound {
+        update::uid_fits(target.kind, scale, &old)?;
+    }
     let replicas = match scale["spec"].get("replicas") {
         None | Some(Value::Null) => 0,
         Some(replicas) => replicas.as_i64().ok_or_else(|| {
@@ -91,21 +94,8 @@ pub(crate) fn write_scale(
     }
     let mut object = Value::clone(&old);
     object["spec"]["replicas"] = json!(replicas);
-    let whole = Target { subresource: None, ..*target };
-    let written: Arc<Value> = update::replace(state, &whole, object, &old, write)?;
+    let written: Arc<Value> = update::replace(state, target, object, &old, write)?;
     Ok(of(&written))
-}
-
-/// Patches a scale by what makes a new one of the old one.
-pub(crate) fn patch_scale(
-    state: &mut State,
-    target: &Target<'_>,
-    write: &Write,
-    patched: impl FnOnce(&Value) -> Result<Value, Status>,
-) -> Result<Value, Status> {
-    let scale = read_scale(state, target)?;
-    let scale = patched(&scale)?;
-    write_scale(state, target, &scale, write)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Target, Write, Written, create, event, meta, namespace, unknown_fields};
+use super::{Target, Write, Written, create, event, meta, namespace, note_manager, unknown_fields};
 use crate::sim::{
     kinds::KindInfo,
     state::State,
@@ -25,11 +25,12 @@ pub(crate) fn update(state: &mut State, target: &Target<'_>, body: Value, write:
             if let Some(metadata) = object["metadata"].as_object_mut() {
                 metadata.remove("resourceVersion");
             }
-            let object = create::new(state, target, object, write)?;
+            let object = create::new(state, target, object, write, false)?;
             return Ok(Written { object, created: true, warnings });
         }
         return Err(Status::not_found(kind.resource(), target.name));
     };
+    uid_fits(kind, &object, &old)?;
     let object = replace(state, target, object, &old, write)?;
     Ok(Written { object, created: false, warnings })
 }
@@ -72,17 +73,34 @@ pub(super) fn uid_fits(kind: &KindInfo, object: &Value, old: &Value) -> Result<(
 pub(super) fn replace(
     state: &mut State,
     target: &Target<'_>,
-    mut object: Value,
+    object: Value,
     old: &Arc<Value>,
     write: &Write,
 ) -> Result<Arc<Value>, Status> {
+    put(state, target, object, old, write, false)
+}
+
+/// The same; where it comes from an apply, the object says already who owns what.
+pub(super) fn put(
+    state: &mut State,
+    target: &Target<'_>,
+    mut object: Value,
+    old: &Arc<Value>,
+    write: &Write,
+    applied: bool,
+) -> Result<Arc<Value>, Status> {
     let kind = target.kind;
     let shown = event::from_storage(kind, old);
-    uid_fits(kind, &object, &shown)?;
+    if !applied {
+        keep_managers(&mut object, &shown);
+    }
     version_fits(target, &object, &shown)?;
     change(target, &mut object, &shown)?;
     if object == *shown {
         return Ok(old.clone());
+    }
+    if !applied {
+        note_manager(state, target, &mut object, Some(&shown), write);
     }
     let object = event::to_storage(kind, object);
     if goes(kind, &object, old) {
@@ -96,6 +114,16 @@ pub(super) fn replace(
         return Ok(Arc::new(object));
     }
     Ok(state.put(kind, object))
+}
+
+/// Who owned what is not for the client to say.
+fn keep_managers(object: &mut Value, old: &Value) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        match old["metadata"].get("managedFields") {
+            Some(fields) => drop(metadata.insert("managedFields".to_owned(), fields.clone())),
+            None => drop(metadata.remove("managedFields")),
+        }
+    }
 }
 
 fn version_fits(target: &Target<'_>, object: &Value, old: &Value) -> Result<(), Status> {
