@@ -7,7 +7,10 @@
 //! The rest of the crate does not know it: `serve` is given a client, and cannot tell.
 
 pub mod controllers;
+pub mod discovery;
+pub mod http;
 pub mod kinds;
+pub mod openapi;
 pub mod patch;
 mod quantity;
 mod request;
@@ -15,6 +18,7 @@ mod selector;
 mod service;
 mod state;
 mod status;
+pub mod table;
 mod verbs;
 
 use std::{

@@ -14,13 +14,14 @@ use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, Method, Request as HttpRequest, Response, Uri, header},
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tower::Service;
 
 use self::answer::{Answer, Form};
 use super::{
-    Cluster,
-    kinds::KindInfo,
+    Cluster, discovery,
+    kinds::{self, KindInfo},
     request::{Request, Verb},
     state::State,
     status::Status,
@@ -43,8 +44,14 @@ impl ApiService {
 
     /// Answers a request whose body was read.
     pub fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Response<ApiBody> {
-        let form = Form::read(headers);
         let asked = Asked { method, uri, headers, body };
+        if method == Method::POST
+            && let Some(answer) = asked.review()
+        {
+            return answer.response(Form::default(), false, Timestamp::default());
+        }
+        let form = Form::read(headers, uri.query().unwrap_or_default());
+        let now = self.cluster.with(|state| state.now());
         let answer = form.and_then(|form| {
             let Some(request) = Request::read(method.as_str(), uri.path(), uri.query().unwrap_or_default()) else {
                 return Ok((form, asked.elsewhere()));
@@ -56,8 +63,8 @@ impl ApiService {
             self.cluster.with(|state| asked.of_objects(state, &request)).map(|answer| (form, answer))
         });
         match answer {
-            Ok((form, answer)) => answer.response(form, method == Method::HEAD),
-            Err(status) => Answer::Refusal(status).response(Form::default(), method == Method::HEAD),
+            Ok((form, answer)) => answer.response(form, method == Method::HEAD, now),
+            Err(status) => Answer::Refusal(status).response(Form::default(), method == Method::HEAD, now),
         }
     }
 }
@@ -86,7 +93,7 @@ where
                 Err(_) => {
                     let status =
                         Status::new(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728");
-                    Answer::Refusal(status).response(Form::default(), false)
+                    Answer::Refusal(status).response(Form::default(), false, Timestamp::default())
                 }
             })
         })
@@ -106,12 +113,24 @@ impl Asked<'_> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// What somebody may do is asked by creating a review, which nobody keeps.
+    fn review(&self) -> Option<Answer> {
+        let asked = serde_json::from_slice(self.body).ok()?;
+        let body = discovery::review(self.uri.path(), asked)?;
+        Some(Answer::Plain { body, code: 201, warnings: Vec::new() })
+    }
+
     /// What is at a path of no objects.
     fn elsewhere(&self) -> Answer {
         let path = self.uri.path();
         match (self.method, path) {
-            (&Method::GET, "/version") => Answer::plain(version()),
-            (&Method::GET, "/healthz" | "/livez" | "/readyz") => Answer::Text("ok".into(), 200),
+            (&Method::GET | &Method::HEAD, _) => {
+                let accept = self.header(header::ACCEPT).unwrap_or_default();
+                match discovery::page(kinds::all(), path, accept) {
+                    Some(page) => Answer::Page(page),
+                    None => Answer::Text("404 page not found\n".into(), 404),
+                }
+            }
             _ => Answer::Text("404 page not found\n".into(), 404),
         }
     }
@@ -203,14 +222,6 @@ impl Asked<'_> {
         };
         verbs::delete_options(&request.query, body)
     }
-}
-
-fn version() -> Value {
-    json!({
-        "major": "1", "minor": "34", "gitVersion": "v1.34.4+paramedic-sim", "gitCommit": "", "gitTreeState": "clean",
-        "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "", "platform": "",
-        "emulationMajor": "1", "emulationMinor": "34", "minCompatibilityMajor": "1", "minCompatibilityMinor": "33",
-    })
 }
 
 /// The log of a pod: whoever runs it puts it there.

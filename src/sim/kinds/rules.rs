@@ -1,6 +1,6 @@
 //! The rules of CEL in our definitions, in code.
 //!
-//! There are five, and an engine for CEL would be a parser, a regex crate's worth of build time and a second clock crate
+//! There are six, and an engine for CEL would be a parser, a regex crate's worth of build time and a second clock crate
 //! in the binary for them. So each is written out here, found by its text; a test asks for every rule of every
 //! definition, so that a new one cannot be forgotten.
 
@@ -12,6 +12,7 @@ use serde_json::Value;
 /// Whether a rule holds for a value, and what it replaces.
 pub(super) type Holds = fn(&Value, Option<&Value>) -> bool;
 
+const HOUR: f64 = 3_600.0;
 const DAY: f64 = 86_400.0;
 
 static SHARE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("^([1-9][0-9]?|100)%$|^[1-9][0-9]{0,8}$").ok());
@@ -21,6 +22,9 @@ const RULES: &[(&str, Holds)] = &[
     ("type(self) == int ? self > 0 : self.matches('^([1-9][0-9]?|100)%$|^[1-9][0-9]{0,8}$')", |value, _| match value {
         Value::String(text) => SHARE.as_ref().is_some_and(|share| share.is_match(text)),
         number => number.as_i64().is_some_and(|number| number > 0),
+    }),
+    ("duration(self.within) <= duration('1h')", |value, _| {
+        value.get("within").and_then(seconds).is_some_and(|seconds| seconds <= HOUR)
     }),
     ("duration(self.stableFor) <= duration(self.within)", |value, _| {
         let of = |name: &str| value.get(name).and_then(seconds);

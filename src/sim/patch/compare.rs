@@ -20,6 +20,13 @@ pub(super) struct Changes {
     pub removed: Set,
 }
 
+impl Changes {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.modified.is_empty() && self.removed.is_empty()
+    }
+}
+
 /// The same for one node, which can be in a set itself.
 #[derive(Default)]
 struct Node {

@@ -119,14 +119,6 @@ fn entries(object: &Value) -> Vec<Entry> {
 }
 
 fn put(object: &mut Value, mut entries: Vec<Entry>) {
-    let Some(object) = object.as_object_mut() else { return };
-    let Some(metadata) = object.entry("metadata").or_insert_with(|| Value::Object(Map::new())).as_object_mut() else {
-        return;
-    };
-    if entries.is_empty() {
-        metadata.remove("managedFields");
-        return;
-    }
     entries.sort_by(|one, other| {
         let key = |entry: &Entry| {
             (
@@ -139,7 +131,18 @@ fn put(object: &mut Value, mut entries: Vec<Entry>) {
         };
         key(one).cmp(&key(other))
     });
-    metadata.insert("managedFields".to_owned(), entries.into_iter().map(Entry::show).collect());
+    put_as_they_are(object, entries.into_iter().map(Entry::show).collect());
+}
+
+fn put_as_they_are(object: &mut Value, entries: Vec<Value>) {
+    let Some(object) = object.as_object_mut() else { return };
+    let metadata = object.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+    let Some(metadata) = metadata.as_object_mut() else { return };
+    if entries.is_empty() {
+        metadata.remove("managedFields");
+    } else {
+        metadata.insert("managedFields".to_owned(), Value::Array(entries));
+    }
 }
 
 /// Takes what changed away from those who owned it, and what is gone from everybody.
@@ -157,7 +160,13 @@ fn disown(entries: &mut [Entry], changes: &Changes, except: Option<usize>) {
 
 /// Keeps the count after a plain write: `new` is what is about to be stored, `live` what was, null for a new object.
 pub(super) fn update(of: &Type, live: &Value, new: &mut Value, writer: &Writer<'_>) {
+    let changes = compare::changes(of, live, new);
     let given = list(new).filter(|_| writer.subresource.is_none());
+    if changes.is_empty() && (given.is_none() || given == list(live)) {
+        let kept = list(live).cloned().unwrap_or_default();
+        put_as_they_are(new, kept);
+        return;
+    }
     // A list of one empty entry is how somebody asks for all of them to go.
     let reset =
         given.is_some_and(|list| matches!(list.as_slice(), [only] if only.as_object().is_some_and(Map::is_empty)));
@@ -170,7 +179,6 @@ pub(super) fn update(of: &Type, live: &Value, new: &mut Value, writer: &Writer<'
         put(new, entries);
         return;
     }
-    let changes = compare::changes(of, live, new);
     disown(&mut entries, &changes, None);
     let taken = set::union(&changes.modified, &changes.added);
     if !taken.is_empty() {

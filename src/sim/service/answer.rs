@@ -6,13 +6,17 @@ use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, Response, header},
 };
+use jiff::Timestamp;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use super::list_kind;
 use crate::sim::{
+    discovery,
     kinds::KindInfo,
+    request::Query,
     status::Status,
+    table::{self, Include},
     verbs::{Page, Written, from_storage, meta},
 };
 
@@ -24,13 +28,15 @@ pub(super) enum Form {
     Whole,
     /// Without all but their metadata.
     Metadata,
+    /// As the rows of a table.
+    Table(Include),
 }
 
 impl Form {
     /// What the client accepts first that there is.
     ///
     /// Refuses with 406 where nothing fits.
-    pub fn read(headers: &HeaderMap) -> Result<Self, Status> {
+    pub fn read(headers: &HeaderMap, query: &str) -> Result<Self, Status> {
         let Some(accept) = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()) else {
             return Ok(Self::Whole);
         };
@@ -42,6 +48,16 @@ impl Form {
             match parts.find_map(|part| part.strip_prefix("as=")) {
                 None => return Ok(Self::Whole),
                 Some("PartialObjectMetadata" | "PartialObjectMetadataList") => return Ok(Self::Metadata),
+                Some("Table") if table::asked(wanted) => {
+                    let query = Query::parse(query);
+                    let include = query.get("includeObject");
+                    return Include::parse(include).map(Self::Table).ok_or_else(|| {
+                        Status::bad_request(format!(
+                            "unrecognized includeObject value: {:?}",
+                            include.unwrap_or_default()
+                        ))
+                    });
+                }
                 Some(_) => {}
             }
         }
@@ -58,6 +74,8 @@ pub(super) enum Answer {
     List { kind: &'static KindInfo, page: Page },
     /// What is no object of a kind.
     Plain { body: Value, code: u16, warnings: Vec<String> },
+    /// What is known before any object is.
+    Page(discovery::Page),
     /// Text.
     Text(String, u16),
     /// A refusal.
@@ -103,18 +121,25 @@ impl Answer {
     }
 
     /// As it is sent.
-    pub fn response(self, form: Form, head: bool) -> Response<Body> {
+    pub fn response(self, form: Form, head: bool, now: Timestamp) -> Response<Body> {
         match self {
             Self::Object { kind, object, code, warnings } => {
                 let body = match form {
                     Form::Whole => serde_json::to_vec(&*object),
                     Form::Metadata => serde_json::to_vec(&partial(kind, &object)),
+                    Form::Table(include) => {
+                        serde_json::to_vec(&table::table(kind, [&*object], &object["metadata"], include, true, now))
+                    }
                 };
                 send(code, "application/json", body.unwrap_or_default(), &warnings, head)
             }
             Self::List { kind, page } => {
                 let body = match form {
                     Form::Whole => serde_json::to_vec(&List { kind, page: &page }),
+                    Form::Table(include) => {
+                        let items = page.items.iter().map(|item| &**item);
+                        serde_json::to_vec(&table::table(kind, items, &page.metadata, include, true, now))
+                    }
                     Form::Metadata => {
                         let items: Vec<Value> = page.items.iter().map(|item| partial(kind, item)).collect();
                         serde_json::to_vec(&json!({
@@ -128,6 +153,7 @@ impl Answer {
             Self::Plain { body, code, warnings } => {
                 send(code, "application/json", body.to_string().into_bytes(), &warnings, head)
             }
+            Self::Page(page) => send(200, page.content_type, page.body, &[], head),
             Self::Text(text, code) => send(code, "text/plain; charset=utf-8", text.into_bytes(), &[], head),
             Self::Refusal(status) => {
                 let body = status.to_value().to_string().into_bytes();

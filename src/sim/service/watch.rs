@@ -11,6 +11,7 @@ use std::{
 
 use axum::body::{Body, Bytes};
 use futures::Stream;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::{Instant, Sleep};
 
@@ -21,6 +22,7 @@ use crate::sim::{
     request::Request,
     state::{Change, State},
     status::Status,
+    table,
     verbs::{Selection, from_storage, refuse_unknown},
 };
 
@@ -61,6 +63,7 @@ pub(super) fn open(cluster: &Cluster, request: &Request, form: Form) -> Result<A
         seen: from,
         waiting: VecDeque::new(),
         over: false,
+        headed: false,
         place: Place::default(),
         end: Box::pin(tokio::time::sleep_until(now + lasts.map_or(LONGEST, Duration::from_secs))),
         bookmark: bookmarks.then(|| Box::pin(tokio::time::sleep_until(now + BOOKMARK))),
@@ -93,6 +96,8 @@ struct Watch {
     /// What is still to be sent.
     waiting: VecDeque<Bytes>,
     over: bool,
+    /// Whether a table's header was sent.
+    headed: bool,
     place: Place,
     end: Pin<Box<Sleep>>,
     bookmark: Option<Pin<Box<Sleep>>>,
@@ -105,16 +110,20 @@ impl Watch {
         for object in there {
             let object = from_storage(self.kind, &object);
             if self.selection.takes(&object) {
-                self.push("ADDED", &object);
+                self.push("ADDED", &object, state.now());
             }
         }
         self.seen = state.revision();
     }
 
-    fn push(&mut self, what: &str, object: &Value) {
+    fn push(&mut self, what: &str, object: &Value, now: Timestamp) {
         let line = match self.form {
             Form::Whole => line(what, object),
             Form::Metadata => line(what, &partial(self.kind, object)),
+            Form::Table(include) => {
+                let header = !std::mem::replace(&mut self.headed, true);
+                line(what, &table::table(self.kind, [object], &object["metadata"], include, header, now))
+            }
         };
         self.waiting.push_back(line);
     }
@@ -130,14 +139,14 @@ impl Watch {
         let changes: Vec<Change> =
             state.changes_since(self.seen).filter(|change| change.storage == self.kind.storage).cloned().collect();
         for change in changes {
-            self.note(&change);
+            self.note(&change, state.now());
         }
         self.seen = state.revision();
         true
     }
 
     /// What a change is to somebody who sees only what the selection takes.
-    fn note(&mut self, change: &Change) {
+    fn note(&mut self, change: &Change, now: Timestamp) {
         let takes = |object: &Arc<Value>| {
             let object = from_storage(self.kind, object);
             self.selection.takes(&object).then_some(object)
@@ -145,17 +154,17 @@ impl Watch {
         let before = change.previous.as_ref().and_then(takes);
         let after = if change.deleted { None } else { takes(&change.object) };
         match (before, after) {
-            (None, Some(after)) => self.push("ADDED", &after),
-            (Some(_), Some(after)) => self.push("MODIFIED", &after),
+            (None, Some(after)) => self.push("ADDED", &after, now),
+            (Some(_), Some(after)) => self.push("MODIFIED", &after, now),
             (Some(_), None) if change.deleted => {
                 let last = from_storage(self.kind, &change.object);
-                self.push("DELETED", &last);
+                self.push("DELETED", &last, now);
             }
             (Some(before), None) => {
                 // It is there still, but not for this watch: its last state that was seen, with the version of now.
                 let mut last = Value::clone(&before);
                 last["metadata"]["resourceVersion"] = json!(change.revision.to_string());
-                self.push("DELETED", &last);
+                self.push("DELETED", &last, now);
             }
             (None, None) => {}
         }
@@ -170,7 +179,7 @@ impl Watch {
             object["metadata"]["annotations"] = json!({INITIAL_EVENTS_END: "true"});
         }
         match self.form {
-            Form::Whole => line("BOOKMARK", &object),
+            Form::Whole | Form::Table(_) => line("BOOKMARK", &object),
             Form::Metadata => line("BOOKMARK", &partial(self.kind, &object)),
         }
     }
