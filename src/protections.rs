@@ -66,7 +66,6 @@ impl Protections {
 
     /// Whether this one holds: it does.
     #[cfg(not(feature = "chaos"))]
-    #[expect(clippy::unused_self, reason = "with the feature it is asked")]
     pub const fn hold(self, _: Protection) -> bool {
         true
     }

@@ -417,6 +417,14 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether it stays until people change something: a policy, an annotation, a workload, what the source may touch.
+    pub const fn lasts(self) -> bool {
+        matches!(
+            self,
+            Self::NotPermitted | Self::Protected | Self::OptedOut | Self::NoController | Self::TargetIsExporter
+        )
+    }
+
     /// As in the API, for metrics, Events and messages.
     pub fn as_str(self) -> &'static str {
         match self {

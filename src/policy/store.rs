@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::{Policy, PolicySet, Problem};
+use super::{FILE_UID_PREFIX, Policy, PolicySet, Problem};
 use crate::api::PolicyRef;
 
 /// A policy that is not in force, and why.
@@ -27,6 +27,7 @@ pub struct PolicyStore {
 struct Origins {
     files: Vec<Policy>,
     resources: Vec<Policy>,
+    rejected: Vec<Rejected>,
 }
 
 impl PolicyStore {
@@ -35,14 +36,21 @@ impl PolicyStore {
         self.current.load_full()
     }
 
-    /// Replaces the policies from files; gives those that cannot be in force.
-    pub fn set_files(&self, policies: Vec<Policy>) -> Vec<Rejected> {
-        self.replace(|origins| origins.files = policies)
+    /// Those of either origin that cannot be in force beside the others.
+    pub fn rejected(&self) -> Vec<Rejected> {
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner).rejected.clone()
     }
 
-    /// Replaces the policies from the API; gives those that cannot be in force.
+    /// Replaces the policies from files; gives those of them that cannot be in force.
+    pub fn set_files(&self, policies: Vec<Policy>) -> Vec<Rejected> {
+        let rejected = self.replace(|origins| origins.files = policies).into_iter();
+        rejected.filter(|rejected| rejected.reference.uid.starts_with(FILE_UID_PREFIX)).collect()
+    }
+
+    /// Replaces the policies from the API; gives those of them that cannot be in force.
     pub fn set_resources(&self, policies: Vec<Policy>) -> Vec<Rejected> {
-        self.replace(|origins| origins.resources = policies)
+        let rejected = self.replace(|origins| origins.resources = policies).into_iter();
+        rejected.filter(|rejected| !rejected.reference.uid.starts_with(FILE_UID_PREFIX)).collect()
     }
 
     fn replace(&self, change: impl FnOnce(&mut Origins)) -> Vec<Rejected> {
@@ -51,6 +59,7 @@ impl PolicyStore {
         let all = origins.files.iter().chain(&origins.resources).cloned();
         let (set, rejected) = PolicySet::build(all);
         self.current.store(Arc::new(set));
-        rejected.into_iter().map(|(reference, problem)| Rejected { reference, problem }).collect()
+        origins.rejected = rejected.into_iter().map(|(reference, problem)| Rejected { reference, problem }).collect();
+        origins.rejected.clone()
     }
 }

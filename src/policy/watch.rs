@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use super::{Origin, Policy, PolicyStore, Problem};
 use crate::{
     api::{ClusterRemediationPolicy, ObjectKey, PolicyKind, PolicyStatus, RemediationPolicy},
-    telemetry::{Metrics, Outage, chain},
+    telemetry::{Metrics, Watched, chain},
 };
 
 /// What is to be said about a policy of the API.
@@ -40,7 +40,17 @@ pub struct PolicyResources {
     metrics: Arc<Metrics>,
     entries: Mutex<BTreeMap<(PolicyKind, ObjectKey), Entry>>,
     synced: AtomicU8,
+    /// By [`watch_of`].
+    watched: [Watched; 2],
     changed: Notify,
+}
+
+/// Where a kind's watch is in a list of both.
+const fn watch_of(kind: PolicyKind) -> usize {
+    match kind {
+        PolicyKind::RemediationPolicy => 0,
+        PolicyKind::ClusterRemediationPolicy => 1,
+    }
 }
 
 struct Entry {
@@ -86,12 +96,21 @@ impl PolicyResource for ClusterRemediationPolicy {
 impl PolicyResources {
     /// Puts what the watches bring into this store.
     pub fn new(store: Arc<PolicyStore>, metrics: Arc<Metrics>) -> Self {
-        Self { store, metrics, entries: Mutex::default(), synced: AtomicU8::new(0), changed: Notify::new() }
+        let watched = [
+            Watched::new(PolicyKind::RemediationPolicy.as_str(), "the watch on RemediationPolicies"),
+            Watched::new(PolicyKind::ClusterRemediationPolicy.as_str(), "the watch on ClusterRemediationPolicies"),
+        ];
+        Self { store, metrics, entries: Mutex::default(), synced: AtomicU8::new(0), watched, changed: Notify::new() }
     }
 
     /// Whether the first list of both kinds is whole.
     pub fn is_synced(&self) -> bool {
         self.synced.load(Ordering::Acquire) == 0b11
+    }
+
+    /// Whether the watches go on.
+    pub fn watched(&self) -> &[Watched] {
+        &self.watched
     }
 
     /// Follows the watch on one kind; ends only with it.
@@ -102,11 +121,11 @@ impl PolicyResources {
     {
         let mut watch = std::pin::pin!(watch);
         let mut listing: Option<BTreeSet<ObjectKey>> = None;
-        let outage = Outage::of("the watch on policies");
+        let watched = &self.watched[watch_of(K::KIND)];
         while let Some(event) = watch.next().await {
             match event {
                 Err(error) => {
-                    outage.failed(&format!("{}: {}", K::KIND.as_str(), chain(&error)));
+                    watched.failed(&chain(&error));
                     continue;
                 }
                 Ok(watcher::Event::Init) => {
@@ -121,8 +140,7 @@ impl PolicyResources {
                 Ok(watcher::Event::InitDone) => {
                     let listed = listing.take().unwrap_or_default();
                     self.entries().retain(|(kind, key), _| *kind != K::KIND || listed.contains(key));
-                    let bit = if K::KIND == PolicyKind::RemediationPolicy { 0b01 } else { 0b10 };
-                    self.synced.fetch_or(bit, Ordering::AcqRel);
+                    self.synced.fetch_or(1 << watch_of(K::KIND), Ordering::AcqRel);
                 }
                 Ok(watcher::Event::Apply(object)) => {
                     self.put(object);
@@ -132,7 +150,7 @@ impl PolicyResources {
                     self.entries().remove(&(K::KIND, key));
                 }
             }
-            outage.works();
+            watched.works();
             self.publish();
         }
     }
@@ -161,9 +179,18 @@ impl PolicyResources {
 
     /// Puts what is valid in force.
     fn publish(&self) {
+        let valid: Vec<Policy> =
+            self.entries().values().filter_map(|entry| entry.policy.as_ref().ok()).cloned().collect();
+        self.store.set_resources(valid);
+        self.judge();
+        self.changed.notify_one();
+    }
+
+    /// Finds out anew which are in force. That can change without any of them: where files leave or take the room that
+    /// there is for policies without alertname.
+    pub fn judge(&self) {
+        let rejected = self.store.rejected();
         let mut entries = self.entries();
-        let valid: Vec<Policy> = entries.values().filter_map(|entry| entry.policy.as_ref().ok()).cloned().collect();
-        let rejected = self.store.set_resources(valid);
         for entry in entries.values_mut() {
             let Ok(policy) = &entry.policy else { continue };
             let refusal = rejected.iter().find(|rejected| rejected.reference == policy.reference);
@@ -171,8 +198,6 @@ impl PolicyResources {
         }
         let refused = entries.values().filter(|entry| entry.verdict.problem.is_some()).count();
         self.metrics.policies(Origin::Resource, entries.len() - refused, refused);
-        drop(entries);
-        self.changed.notify_one();
     }
 
     /// The policies whose status does not say what it should.
@@ -290,6 +315,41 @@ mod tests {
             condition
         };
         unsaid.into_iter().map(write).collect()
+    }
+
+    /// As many policies from files as there is room for without an alertname; the resource comes after them by name.
+    fn files_that_take_all_the_room(number: usize) -> Vec<Policy> {
+        let file = |number: usize| {
+            let policy = json!({
+                "apiVersion": "paramedic.dev/v1alpha1",
+                "kind": "RemediationPolicy",
+                "metadata": { "name": format!("a-{number}"), "namespace": "shop" },
+                "spec": { "match": ["team=\"red\""], "target": { "kind": "Pod" }, "steps": [{ "restartPod": {} }] },
+            });
+            Policy::from_file(serde_json::from_value(policy).unwrap()).unwrap()
+        };
+        (0..number).map(file).collect()
+    }
+
+    #[test]
+    fn a_verdict_follows_the_files_where_only_they_change() {
+        let store = Arc::new(PolicyStore::default());
+        let resources = PolicyResources::new(Arc::clone(&store), Arc::new(Metrics::default()));
+        let mut unnamed = policy("a", 1, "1h");
+        unnamed.0.as_mut().unwrap().spec.matchers = vec!["team=\"red\"".parse().unwrap()];
+        resources.put(unnamed);
+        resources.publish();
+        assert_eq!(write_all(&resources, at(0))[0].status, "True");
+
+        assert_eq!(store.set_files(files_that_take_all_the_room(100)), [], "the files themselves are in force");
+        resources.judge();
+        let crowded_out = write_all(&resources, at(1));
+        assert_eq!(crowded_out[0].status, "False");
+        assert!(crowded_out[0].message.contains("alertname"), "{}", crowded_out[0].message);
+
+        store.set_files(files_that_take_all_the_room(99));
+        resources.judge();
+        assert_eq!(write_all(&resources, at(2))[0].status, "True");
     }
 
     #[tokio::test]

@@ -16,16 +16,29 @@ use tracing::warn;
 use super::RecordIndex;
 use crate::{
     api::{ObjectKey, Remediation},
-    telemetry::{Outage, chain},
+    telemetry::{Watched, chain},
 };
 
 /// What the watch has brought. Shared.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RecordCache {
     index: RecordIndex,
     open: Mutex<Open>,
     changed: Notify,
     synced: AtomicBool,
+    watched: Watched,
+}
+
+impl Default for RecordCache {
+    fn default() -> Self {
+        Self {
+            index: RecordIndex::default(),
+            open: Mutex::default(),
+            changed: Notify::default(),
+            synced: AtomicBool::default(),
+            watched: Watched::new("Remediation", "the watch on Remediations"),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -57,22 +70,26 @@ impl RecordCache {
         self.synced.load(Ordering::Acquire)
     }
 
+    /// Whether the watch goes on.
+    pub fn watched(&self) -> &Watched {
+        &self.watched
+    }
+
     /// Follows the watch; ends only with it.
     pub async fn follow<S>(&self, watch: S)
     where
         S: Stream<Item = watcher::Result<watcher::Event<DeserializeGuard<Remediation>>>>,
     {
         let mut watch = std::pin::pin!(watch);
-        let outage = Outage::of("the watch on Remediations");
         while let Some(event) = watch.next().await {
             match event {
-                // A list that begins has not worked yet.
-                Ok(watcher::Event::Init) => self.apply(watcher::Event::Init),
+                // A list that is not whole has not worked yet.
+                Ok(event @ (watcher::Event::Init | watcher::Event::InitApply(_))) => self.apply(event),
                 Ok(event) => {
-                    outage.works();
+                    self.watched.works();
                     self.apply(event);
                 }
-                Err(error) => outage.failed(&chain(&error)),
+                Err(error) => self.watched.failed(&chain(&error)),
             }
         }
     }

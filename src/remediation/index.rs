@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::{
     alert::Fingerprint,
-    api::{AlertPhase, ObjectKey, Remediation},
+    api::{AlertPhase, AlertStatus, ObjectKey, Phase, Reason, Remediation},
     triage::{KnownRecords, Newest, PolicyKey},
 };
 
@@ -18,13 +18,25 @@ use crate::{
 #[derive(Clone, Debug)]
 struct Entry {
     policy: PolicyKey,
+    source: String,
     fingerprint: Fingerprint,
     episode: u32,
     starts_at: Timestamp,
     ended_at: Option<Timestamp>,
-    resolved_at: Option<Timestamp>,
-    last_seen: Timestamp,
+    refused_under: Option<String>,
+    received_at: Timestamp,
+    alert: Option<AlertStatus>,
     resource_version: Option<String>,
+}
+
+impl Entry {
+    fn resolved_at(&self) -> Option<Timestamp> {
+        self.alert.as_ref().filter(|alert| alert.state == AlertPhase::Resolved).and_then(|alert| alert.ends_at)
+    }
+
+    fn last_seen(&self) -> Timestamp {
+        self.alert.as_ref().map_or(self.received_at, |alert| alert.last_seen)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -53,18 +65,21 @@ impl RecordIndex {
     /// Takes in a record as it was read, created or written. `false`: a newer version of it is known already.
     pub fn put(&self, record: &Remediation) -> bool {
         let status = record.status.as_ref();
-        let alert = status.and_then(|status| status.alert.as_ref());
+        let refused =
+            status.filter(|status| status.phase == Phase::Skipped && status.reason.is_some_and(Reason::lasts));
         let ended_at = status
             .filter(|status| status.phase.is_terminal())
             .map(|status| status.ended_at.or(status.since).unwrap_or(record.spec.alert.received_at));
         let entry = Entry {
             policy: PolicyKey::from(&record.spec.policy),
+            source: record.spec.source.clone(),
             fingerprint: record.spec.alert.fingerprint,
             episode: record.spec.episode,
             starts_at: record.spec.alert.starts_at,
             ended_at,
-            resolved_at: alert.filter(|alert| alert.state == AlertPhase::Resolved).and_then(|alert| alert.ends_at),
-            last_seen: alert.map_or(record.spec.alert.received_at, |alert| alert.last_seen),
+            refused_under: refused.map(|_| record.spec.policy.hash.clone()),
+            received_at: record.spec.alert.received_at,
+            alert: status.and_then(|status| status.alert.clone()),
             resource_version: record.metadata.resource_version.clone(),
         };
         let key = ObjectKey::of(record);
@@ -87,14 +102,14 @@ impl RecordIndex {
         self.lock().entries.keys().cloned().collect()
     }
 
-    /// The open records that a resolved notice of this alert closes: those whose alert began before it ended.
-    pub fn resolved_by(&self, fingerprint: Fingerprint, ends_at: Timestamp) -> Vec<OpenRecord> {
+    /// The open records that a resolved notice of this source's alert closes: those whose alert began before it ended.
+    pub fn resolved_by(&self, source: &str, fingerprint: Fingerprint, ends_at: Timestamp) -> Vec<OpenRecord> {
         let records = self.lock();
         let keys = records.by_alert.get(&fingerprint).into_iter().flatten();
         keys.filter_map(|key| {
             let entry = records.entries.get(key)?;
-            let closes = entry.ended_at.is_none() && entry.starts_at <= ends_at;
-            let known = entry.resolved_at.is_some_and(|at| at >= ends_at);
+            let closes = entry.ended_at.is_none() && entry.starts_at <= ends_at && entry.source == source;
+            let known = entry.alert.as_ref().and_then(|alert| alert.ends_at).is_some_and(|at| at >= ends_at);
             (closes && !known)
                 .then(|| OpenRecord { key: key.clone(), resource_version: entry.resource_version.clone() })
         })
@@ -106,6 +121,14 @@ impl RecordIndex {
         self.lock().entries.get(key)?.resource_version.clone()
     }
 
+    /// What a record's alert was last known to be, with the resourceVersion that says so.
+    pub fn alert(&self, key: &ObjectKey) -> (Option<String>, Option<AlertStatus>) {
+        let records = self.lock();
+        let entry = records.entries.get(key);
+        let version = entry.and_then(|entry| entry.resource_version.clone());
+        (version, entry.and_then(|entry| entry.alert.clone()))
+    }
+
     /// The records that ended before that time, and whose alert was not heard of since; at most 100, the rest at the next
     /// call.
     pub fn ended_before(&self, time: Timestamp) -> Vec<ObjectKey> {
@@ -113,7 +136,7 @@ impl RecordIndex {
         let old = records
             .entries
             .iter()
-            .filter(|(_, entry)| entry.ended_at.is_some_and(|ended_at| ended_at < time) && entry.last_seen < time);
+            .filter(|(_, entry)| entry.ended_at.is_some_and(|ended_at| ended_at < time) && entry.last_seen() < time);
         old.map(|(key, _)| key.clone()).take(100).collect()
     }
 
@@ -169,18 +192,19 @@ impl Records {
 }
 
 impl KnownRecords for RecordIndex {
-    fn newest(&self, policy: &PolicyKey, fingerprint: Fingerprint) -> Option<Newest> {
+    fn newest(&self, policy: &PolicyKey, source: &str, fingerprint: Fingerprint) -> Option<Newest> {
         let records = self.lock();
         let keys = records.by_alert.get(&fingerprint)?;
         let of_policy = keys.iter().filter_map(|key| Some((key, records.entries.get(key)?)));
-        let (key, entry) =
-            of_policy.filter(|(_, entry)| entry.policy == *policy).max_by_key(|(_, entry)| entry.episode)?;
+        let same = of_policy.filter(|(_, entry)| entry.policy == *policy && entry.source == source);
+        let (key, entry) = same.max_by_key(|(_, entry)| entry.episode)?;
         Some(Newest {
             key: key.clone(),
             episode: entry.episode,
             ended_at: entry.ended_at,
-            resolved_at: entry.resolved_at,
-            last_seen: entry.last_seen,
+            resolved_at: entry.resolved_at(),
+            last_seen: entry.last_seen(),
+            refused_under: entry.refused_under.clone(),
         })
     }
 

@@ -27,7 +27,7 @@ use crate::{
         sources::Source,
     },
     telemetry::{Metrics, chain, metrics::ApiErrorReason},
-    triage::{Decision, KnownRecords, Match, Newest, PolicyKey, Rules, SourceScope, triage},
+    triage::{Decision, KnownRecords, Match, Newest, PolicyKey, Rules, SourceScope, triage, unseen},
 };
 
 /// So many requests to the API are under way for one notification at a time.
@@ -62,7 +62,17 @@ pub struct Recorder {
 enum Step {
     Nothing(Written),
     Create(Box<Remediation>),
-    Alert(ObjectKey, Outcome, AlertStatus),
+    Alert(ObjectKey, Outcome, Notice),
+    /// It may be on record, though nothing here says so.
+    LookUp(ObjectKey, Notice),
+}
+
+/// What a notice says about a record's alert.
+#[derive(Clone)]
+struct Notice {
+    status: AlertStatus,
+    /// When what it says fires or has ended began.
+    starts_at: Timestamp,
 }
 
 /// What one match came to.
@@ -79,8 +89,13 @@ impl Recorder {
             return self.firing(source, alert, known, now);
         };
         let over = AlertStatus { state: AlertPhase::Resolved, last_seen: alert.starts_at, ends_at: Some(ends_at) };
-        let open = self.records.index().resolved_by(alert.fingerprint, ends_at).into_iter();
-        open.map(|open| Step::Alert(open.key, Outcome::Resolved, over.clone())).collect()
+        let notice = Notice { status: over, starts_at: alert.starts_at };
+        let open = self.records.index().resolved_by(&source.name, alert.fingerprint, ends_at).into_iter();
+        let open = open.map(|open| Step::Alert(open.key, Outcome::Resolved, notice.clone()));
+        // The record may have been made by another replica a moment ago. One name a policy is asked for.
+        let scope = SourceScope { name: &source.name, namespaces: &source.namespaces };
+        let unseen = unseen(alert, scope, &self.policies.current(), known, &self.own_namespace, now).into_iter();
+        open.chain(unseen.map(|key| Step::LookUp(key, notice.clone()))).collect()
     }
 
     fn firing(&self, source: &Source, alert: &Alert, known: &mut WithThisBody<'_>, now: Timestamp) -> Vec<Step> {
@@ -104,7 +119,7 @@ impl Recorder {
             }
             Match::Known { key, refresh: true } => {
                 let seen = AlertStatus { state: AlertPhase::Firing, last_seen: now, ends_at: None };
-                Step::Alert(key, Outcome::Known, seen)
+                Step::Alert(key, Outcome::Known, Notice { status: seen, starts_at: alert.starts_at })
             }
             Match::OverCap(policy) => {
                 debug!(%policy, alert = alert.labels.alertname(), "the policy has as many open records as it may");
@@ -123,7 +138,8 @@ impl Recorder {
         match step {
             Step::Nothing(written) => written,
             Step::Create(record) => self.create(*record, deadline).await,
-            Step::Alert(key, outcome, alert) => self.write_alert(key, outcome, alert, deadline).await,
+            Step::Alert(key, outcome, notice) => self.write_alert(key, outcome, &notice, deadline).await,
+            Step::LookUp(key, notice) => self.look_up(key, &notice, deadline).await,
         }
     }
 
@@ -186,13 +202,44 @@ impl Recorder {
         }
     }
 
+    /// Writes that an alert is over into a record that only the API may know of. Where it knows of none, nothing is to be
+    /// closed; what it knows to have ended shows how far behind the cache here is.
+    async fn look_up(&self, key: ObjectKey, notice: &Notice, deadline: Instant) -> Written {
+        let api: Api<Remediation> = Api::namespaced(self.client.clone(), &key.namespace);
+        match timeout_at(deadline, api.get_opt(&key.name)).await {
+            Ok(Ok(None)) => Written { outcome: Outcome::Resolved, detail: None, key: None },
+            Ok(Ok(Some(record))) => {
+                let ended = record.status.as_ref().is_some_and(|status| status.phase.is_terminal());
+                let closes = notice.status.ends_at.is_some_and(|ends_at| record.spec.alert.starts_at <= ends_at);
+                self.records.put(record);
+                if ended {
+                    return not_durable(key, "a record of that name has ended already; what is known here was behind");
+                }
+                if !closes {
+                    return Written { outcome: Outcome::Resolved, detail: None, key: None };
+                }
+                self.write_alert(key, Outcome::Resolved, notice, deadline).await
+            }
+            Ok(Err(error)) => {
+                self.metrics.api_error("get", ApiErrorReason::of(&error));
+                not_durable(key, &chain(&error))
+            }
+            Err(_) => {
+                self.metrics.api_error("get", ApiErrorReason::NoAnswer);
+                not_durable(key, "the API did not answer in time")
+            }
+        }
+    }
+
     /// Writes what the alert's sender says now. `lastSeen` and `endsAt` only grow; the record's resourceVersion goes
     /// along, so that what a newer notice said is not written over.
-    async fn write_alert(&self, key: ObjectKey, outcome: Outcome, alert: AlertStatus, deadline: Instant) -> Written {
+    async fn write_alert(&self, key: ObjectKey, outcome: Outcome, notice: &Notice, deadline: Instant) -> Written {
         let api: Api<Remediation> = Api::namespaced(self.client.clone(), &key.namespace);
-        let mut version = self.records.index().resource_version(&key);
-        let mut alert = alert;
+        let (mut version, mut known) = self.records.index().alert(&key);
         for _ in 0..5 {
+            let Some(alert) = merged(known.as_ref(), notice) else {
+                return Written { outcome, detail: None, key: Some(key) };
+            };
             let patch = Patch::Apply(json!({
                 "apiVersion": format!("{GROUP}/{VERSION}"),
                 "kind": "Remediation",
@@ -226,17 +273,11 @@ impl Recorder {
                 Ok(Ok(None)) => return Written { outcome, detail: None, key: Some(key) },
                 Ok(Ok(Some(current))) => {
                     version.clone_from(&current.metadata.resource_version);
-                    let known = current.status.as_ref().and_then(|status| status.alert.clone());
+                    known = current.status.as_ref().and_then(|status| status.alert.clone());
                     let ended = current.status.as_ref().is_some_and(|status| status.phase.is_terminal());
                     self.records.put(current);
                     if ended {
                         return Written { outcome, detail: None, key: Some(key) };
-                    }
-                    if let Some(known) = known {
-                        let Some(newer) = merged(&known, &alert) else {
-                            return Written { outcome, detail: None, key: Some(key) };
-                        };
-                        alert = newer;
                     }
                 }
             }
@@ -245,22 +286,24 @@ impl Recorder {
     }
 }
 
-/// What is written where both are known; `None` where the known one says it all.
-fn merged(known: &AlertStatus, new: &AlertStatus) -> Option<AlertStatus> {
-    let newest = |a: Option<Timestamp>, b: Option<Timestamp>| a.max(b);
-    let merged = AlertStatus {
-        state: match (known.state, new.state) {
-            (_, AlertPhase::Resolved) => AlertPhase::Resolved,
-            // A firing notice ends a resolved state only where it was seen after the end.
-            (AlertPhase::Resolved, AlertPhase::Firing) if known.ends_at.is_some_and(|end| end >= new.last_seen) => {
-                AlertPhase::Resolved
-            }
-            (_, AlertPhase::Firing) => AlertPhase::Firing,
-        },
-        last_seen: known.last_seen.max(new.last_seen),
-        ends_at: newest(known.ends_at, new.ends_at),
+/// What is written where that is known; `None` where it says all that the notice does.
+///
+/// Notices come late and twice. One that says what began before the end that is known fires, or that it ended no later
+/// than that, is such a duplicate, whenever it arrives; so a later end stays on record when the alert fires anew.
+fn merged(known: Option<&AlertStatus>, notice: &Notice) -> Option<AlertStatus> {
+    let new = &notice.status;
+    let Some(known) = known else { return Some(new.clone()) };
+    let speaks_of = match new.state {
+        AlertPhase::Firing => Some(notice.starts_at),
+        AlertPhase::Resolved => new.ends_at,
     };
-    (merged != *known).then_some(merged)
+    let duplicate = speaks_of.zip(known.ends_at).is_some_and(|(at, end)| at <= end);
+    let merged = AlertStatus {
+        state: new.state,
+        last_seen: known.last_seen.max(new.last_seen),
+        ends_at: known.ends_at.max(new.ends_at),
+    };
+    (!duplicate && merged != *known).then_some(merged)
 }
 
 /// Whether an answer will be the same at the next try: the record is invalid, its namespace is missing or being deleted,
@@ -341,8 +384,8 @@ struct WithThisBody<'a> {
 }
 
 impl KnownRecords for WithThisBody<'_> {
-    fn newest(&self, policy: &PolicyKey, fingerprint: Fingerprint) -> Option<Newest> {
-        self.index.newest(policy, fingerprint).filter(|_| self.dedupe)
+    fn newest(&self, policy: &PolicyKey, source: &str, fingerprint: Fingerprint) -> Option<Newest> {
+        self.index.newest(policy, source, fingerprint).filter(|_| self.dedupe)
     }
 
     fn open(&self, policy: &PolicyKey) -> usize {
@@ -360,38 +403,4 @@ fn add(alert: &mut AlertOutcome, written: Written) {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn answer(status: serde_json::Value) -> kube::Error {
-        kube::Error::Api(serde_json::from_value(status).unwrap())
-    }
-
-    #[test]
-    fn what_will_be_the_same_at_the_next_try_does_not_hold_up_its_group() {
-        let terminating = json!({ "causes": [{ "reason": "NamespaceTerminating", "message": "", "field": "" }] });
-        for (what, status) in [
-            ("invalid", json!({ "code": 422, "reason": "Invalid", "message": "" })),
-            ("terminating", json!({ "code": 403, "reason": "Forbidden", "message": "", "details": terminating })),
-            ("quota", json!({ "code": 403, "reason": "Forbidden", "message": "exceeded quota: records" })),
-            ("denied", json!({ "code": 403, "message": "admission webhook \"x\" denied the request: no" })),
-            ("no namespace", json!({ "code": 404, "message": "", "details": { "kind": "namespaces", "name": "x" } })),
-        ] {
-            assert!(is_final(&answer(status)), "{what}");
-        }
-    }
-
-    #[test]
-    fn what_may_be_different_at_the_next_try_is_asked_for_again() {
-        for (what, status) in [
-            ("roles not read yet", json!({ "code": 403, "reason": "Forbidden", "message": "User cannot create" })),
-            ("kind not known yet", json!({ "code": 404, "reason": "NotFound", "message": "" })),
-            ("busy", json!({ "code": 429, "message": "" })),
-            ("down", json!({ "code": 503, "message": "" })),
-        ] {
-            assert!(!is_final(&answer(status)), "{what}");
-        }
-    }
-}
+mod tests;

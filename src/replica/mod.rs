@@ -29,7 +29,7 @@ use crate::{
     policy::{PolicyResources, PolicyStore},
     protections::Protections,
     remediation::{Driver, DriverSettings, Looker, Publisher, RecordCache, Recorder, announcer},
-    server::health::{CACHES, Readiness},
+    server::health::{CACHES, Readiness, WATCHES},
     telemetry::Metrics,
 };
 
@@ -78,6 +78,7 @@ pub fn start(parts: &Parts, tasks: &mut Tasks) -> Recorder {
     follow_records(&parts.clients.patient, &records, tasks);
     follow_policies(&parts.clients.patient, &resources, tasks);
     tasks.spawn("caches", caches(Arc::clone(&records), Arc::clone(&resources), parts.readiness.clone(), tasks.stop()));
+    tasks.spawn("watches", watches(Arc::clone(&records), Arc::clone(&resources), parts.clone(), tasks.stop()));
 
     let election = Election::new(parts.clients.once.clone(), election(config), parts.clock.clone());
     tasks.spawn("election", election.run(leadership, tasks.stop(), drained));
@@ -143,6 +144,35 @@ async fn caches(
         tracing::info!(remediations = records.index().len(), "the caches are synced");
         readiness.pass(CACHES);
         stop.cancelled().await;
+    }
+}
+
+/// Says whether a watch has been broken for long: see [`WATCHES`].
+async fn watches(records: Arc<RecordCache>, policies: Arc<PolicyResources>, parts: Parts, stop: CancellationToken) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut was_broken = false;
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        let mut broken = Vec::new();
+        for watched in std::iter::once(records.watched()).chain(policies.watched()) {
+            let broken_for = watched.broken_for();
+            parts.metrics.watch_broken(watched.kind(), broken_for.is_some());
+            broken.extend(broken_for.map(|time| format!("{} has failed for {} s", watched.what(), time.as_secs())));
+        }
+        let is_broken = !broken.is_empty();
+        if is_broken {
+            let broken = broken.join("; ");
+            if !was_broken {
+                tracing::error!("{broken}; not ready until it works again");
+            }
+            parts.readiness.fail(WATCHES, broken);
+        } else {
+            if was_broken {
+                tracing::info!("every watch works again");
+            }
+            parts.readiness.pass(WATCHES);
+        }
+        was_broken = is_broken;
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) async fn report(
     clock: Clock,
 ) {
     loop {
+        resources.judge();
         let is_leader = matches!(*leadership.borrow(), Leadership::Leader(_));
         if is_leader && resources.is_synced() {
             for (kind, key, verdict) in resources.to_report() {

@@ -12,6 +12,13 @@ use tokio::time::Instant;
 
 /// The caches hold what the API had.
 pub const CACHES: &str = "caches";
+/// No watch has been broken for long.
+///
+/// Only `/readyz` asks for this one: a replica whose watch is broken is taken out of the Service, while the leader goes on
+/// and intake takes what still reaches it. Old caches are harmless to both: a name that is taken is looked up, and every
+/// decision reads what it is about. Where the watches of all replicas are broken, no alert arrives until one works again;
+/// Alertmanager keeps trying, and says that it fails, which is louder than policies that are silently old.
+pub const WATCHES: &str = "watches";
 /// The API server answers.
 pub const API: &str = "api";
 /// The process is not on its way out.
@@ -45,6 +52,7 @@ impl Default for Readiness {
         let this = Self(Arc::default());
         this.fail(CACHES, "not synced yet");
         this.fail(API, "not asked yet");
+        this.pass(WATCHES);
         this.pass(RUNNING);
         this
     }

@@ -55,11 +55,9 @@ impl Query {
     }
 
     /// Whether a parameter is there and not false.
-    pub fn flag(&self, name: &str) -> Result<bool, Status> {
-        match self.0.get(name).and_then(|values| values.first()).map(String::as_str) {
-            None | Some("false" | "0") => Ok(false),
-            Some(_) => Ok(true),
-        }
+    pub fn flag(&self, name: &str) -> bool {
+        let value = self.0.get(name).and_then(|values| values.first()).map(String::as_str);
+        !matches!(value, None | Some("false" | "0"))
     }
 
     /// A parameter that is a number.
@@ -267,7 +265,7 @@ fn missing(group: &str, version: &str, plural: &str) -> Status {
 
 fn verb(method: &str, name: Option<&str>, subresource: Option<&str>, query: &Query) -> Result<Verb, Status> {
     Ok(match (method, name) {
-        ("GET" | "HEAD", _) if subresource.is_none() && query.flag("watch")? => Verb::Watch,
+        ("GET" | "HEAD", _) if subresource.is_none() && query.flag("watch") => Verb::Watch,
         ("GET" | "HEAD", Some(_)) => Verb::Get,
         ("GET" | "HEAD", None) => Verb::List,
         ("POST", _) => Verb::Create,

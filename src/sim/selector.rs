@@ -349,13 +349,13 @@ mod tests {
 
     use super::{super::kinds, *};
 
-    fn labelled(labels: Value) -> Value {
+    fn labelled(labels: &Value) -> Value {
         json!({"metadata": {"labels": labels}})
     }
 
     #[test]
     fn labels_are_selected_as_the_api_selects_them() {
-        let object = labelled(json!({"app": "web", "tier": "front", "n": "5"}));
+        let object = labelled(&json!({"app": "web", "tier": "front", "n": "5"}));
         for (text, expected) in [
             ("", true),
             ("app=web", true),
@@ -383,8 +383,8 @@ mod tests {
         let selector =
             json!({"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "DoesNotExist"}]});
         let selector = LabelSelector::of_object(&selector).unwrap();
-        assert!(selector.matches(&labelled(json!({"a": "1"}))));
-        assert!(!selector.matches(&labelled(json!({"a": "1", "b": ""}))));
+        assert!(selector.matches(&labelled(&json!({"a": "1"}))));
+        assert!(!selector.matches(&labelled(&json!({"a": "1", "b": ""}))));
         assert!(LabelSelector::of_object(&json!({})).unwrap().matches(&json!({})), "an empty one takes all");
         assert!(LabelSelector::of_object(&Value::Null).is_none());
     }

@@ -239,7 +239,7 @@ impl Status {
 
     /// 429 with the seconds after which to try again; with 0 none are said.
     pub fn too_many_requests(message: &str, retry_after_seconds: u32, causes: Vec<Cause>) -> Self {
-        let details = Details { retry_after_seconds, causes, ..Details::default() };
+        let details = Details { causes, retry_after_seconds, ..Details::default() };
         Self { details: Some(Box::new(details)), ..Self::new(429, "TooManyRequests", message) }
     }
 

@@ -16,8 +16,8 @@ use prometheus_client::{
 pub use super::labels::ApiErrorReason;
 use super::{
     labels::{
-        ActionLabels, AlertLabels, ApiErrorLabels, CodeLabel, Minutes, PhaseLabel, PolicyLabel, PolicyLabels,
-        SourceLabel, TransitionLabels, Word, milliseconds,
+        ActionLabels, AlertLabels, ApiErrorLabels, CodeLabel, KindLabel, Minutes, PhaseLabel, PolicyLabel,
+        PolicyLabels, SourceLabel, TransitionLabels, Word, milliseconds,
     },
     memory::ResidentMemory,
 };
@@ -53,6 +53,7 @@ pub struct Metrics {
     known_policies: Mutex<BTreeSet<String>>,
     alert_to_action: Histogram,
     leader: Gauge,
+    watch_broken: Family<KindLabel, Gauge>,
     api_errors: Family<ApiErrorLabels, Counter>,
 }
 
@@ -84,6 +85,7 @@ impl Metrics {
             known_policies: Mutex::default(),
             alert_to_action: Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0]),
             leader: Gauge::default(),
+            watch_broken: Family::default(),
             api_errors: Family::default(),
         };
         this.register();
@@ -151,6 +153,11 @@ impl Metrics {
             self.alert_to_action.clone(),
         );
         own.register("leader", "1 on the replica that acts", self.leader.clone());
+        own.register(
+            "watch_broken",
+            "1 while a watch has been failing for more than a minute",
+            self.watch_broken.clone(),
+        );
         own.register("api_errors", "Failed calls of the Kubernetes API", self.api_errors.clone());
         let build = vec![("version", crate::VERSION), ("commit", crate::COMMIT)];
         own.register("build", "What is running", Info::new(build));
@@ -253,6 +260,11 @@ impl Metrics {
         self.leader.set(i64::from(is_leader));
     }
 
+    /// Whether a watch has been failing for long. `kind` is what it watches.
+    pub fn watch_broken(&self, kind: &'static str, broken: bool) {
+        self.watch_broken.get_or_create(&KindLabel { kind: Word(kind) }).set(i64::from(broken));
+    }
+
     /// A call of the Kubernetes API failed. `verb` is as in RBAC.
     pub fn api_error(&self, verb: &'static str, reason: ApiErrorReason) {
         self.api_errors.get_or_create(&ApiErrorLabels { verb: Word(verb), reason: Word(reason.as_str()) }).inc();
@@ -279,6 +291,7 @@ mod tests {
         metrics.recovered("shop/restart", Duration::from_secs(42));
         metrics.alert_to_action(Duration::from_millis(300));
         metrics.leader(true);
+        metrics.watch_broken("Remediation", false);
         metrics.api_error("create", ApiErrorReason::Server);
         metrics
     }
@@ -309,6 +322,7 @@ mod tests {
         paramedic_time_to_recovery_seconds histogram
         paramedic_alert_to_action_seconds histogram
         paramedic_leader gauge
+        paramedic_watch_broken gauge
         paramedic_api_errors counter
         paramedic_build info
         ");

@@ -5,6 +5,8 @@ pub mod logs;
 mod memory;
 pub mod metrics;
 mod outage;
+mod watched;
 
 pub use metrics::Metrics;
 pub use outage::{Outage, chain};
+pub use watched::Watched;

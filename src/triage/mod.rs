@@ -20,6 +20,11 @@ use crate::{
 /// An alert that still fires so long after its record ended begins a new one.
 pub const STILL_FIRING: SignedDuration = SignedDuration::from_mins(10);
 
+/// The same where the record was skipped for a reason that only people can take away, and its policy is what it was: as
+/// long again as the alert has fired, up to this. Nobody is told the same every ten minutes, and what people mend is
+/// acted on within the hour.
+pub const STILL_REFUSED: SignedDuration = SignedDuration::from_hours(1);
+
 /// How old `lastSeen` of an open record may be before a repeat of its alert is written down.
 pub const REFRESH: SignedDuration = SignedDuration::from_mins(1);
 
@@ -62,13 +67,16 @@ pub struct Newest {
     pub resolved_at: Option<Timestamp>,
     /// When its alert was last said to fire, as far as that is on record.
     pub last_seen: Timestamp,
+    /// The hash of the policy under which it was skipped for a reason that only people can take away; see
+    /// [`Reason::lasts`](crate::api::Reason::lasts).
+    pub refused_under: Option<String>,
 }
 
 /// What is known of earlier records: a cache that may lag. A lagging one computes the name of a record that is there,
 /// which the API then refuses.
 pub trait KnownRecords {
-    /// The newest record of this policy and this alert.
-    fn newest(&self, policy: &PolicyKey, fingerprint: Fingerprint) -> Option<Newest>;
+    /// The newest record of this policy and this source's alert.
+    fn newest(&self, policy: &PolicyKey, source: &str, fingerprint: Fingerprint) -> Option<Newest>;
     /// How many records of this policy are open.
     fn open(&self, policy: &PolicyKey) -> usize;
 }
@@ -138,9 +146,9 @@ fn one(
         return Match::NotPermitted(policy.reference.clone());
     }
     let policy_key = PolicyKey::from(&policy.reference);
-    let episode = match known.newest(&policy_key, alert.fingerprint) {
+    let episode = match known.newest(&policy_key, source.name, alert.fingerprint) {
         None => 1,
-        Some(newest) => match next_episode(&newest, alert, now) {
+        Some(newest) => match next_episode(&newest, alert, &policy.reference, now) {
             Some(episode) => episode,
             None => return Match::Known { refresh: needs_refresh(&newest, alert, now), key: newest.key },
         },
@@ -151,12 +159,36 @@ fn one(
     Match::Create(Box::new(record(alert, source, policy, namespaces, episode, rules, now)))
 }
 
+/// The records that a resolved notice may be about although they are not known here: those that this alert, if it fired,
+/// would begin. At most one a policy that matches, and none where the newest one that is known still speaks for it.
+pub fn unseen(
+    alert: &Alert,
+    source: SourceScope<'_>,
+    policies: &PolicySet,
+    known: &impl KnownRecords,
+    own_namespace: &str,
+    now: Timestamp,
+) -> Vec<ObjectKey> {
+    let rules = Rules { own_namespace, open_per_policy: usize::MAX };
+    let Decision::Matches(matches) = triage(alert, source, policies, known, rules, now) else { return Vec::new() };
+    let begun = matches.into_iter().filter_map(|matched| match matched {
+        Match::Create(record) => Some(ObjectKey::of(record.as_ref())),
+        Match::Known { .. } | Match::OverCap(_) | Match::NotPermitted(_) => None,
+    });
+    begun.collect()
+}
+
 /// The number of a new episode; `None` where the newest record still speaks for the alert.
-fn next_episode(newest: &Newest, alert: &Alert, now: Timestamp) -> Option<u32> {
+fn next_episode(newest: &Newest, alert: &Alert, policy: &PolicyRef, now: Timestamp) -> Option<u32> {
     let ended_at = newest.ended_at?;
     let resolution = newest.resolved_at.unwrap_or(ended_at);
     let began_anew = alert.starts_at > resolution;
-    let still_fires = now.duration_since(ended_at) >= STILL_FIRING;
+    let pause = if newest.refused_under.as_ref() == Some(&policy.hash) {
+        ended_at.duration_since(alert.starts_at).clamp(STILL_FIRING, STILL_REFUSED)
+    } else {
+        STILL_FIRING
+    };
+    let still_fires = now.duration_since(ended_at) >= pause;
     (began_anew || still_fires).then(|| newest.episode.saturating_add(1))
 }
 
@@ -214,7 +246,7 @@ fn record(
         (FINGERPRINT_LABEL.to_owned(), alert.fingerprint.to_string()),
     ]);
     let metadata = ObjectMeta {
-        name: Some(record_name(&PolicyKey::from(reference), alert.fingerprint, episode)),
+        name: Some(record_name(&PolicyKey::from(reference), source.name, alert.fingerprint, episode)),
         namespace: Some(record_namespace(policy, rules.own_namespace).to_owned()),
         labels: Some(labels),
         ..ObjectMeta::default()
@@ -231,12 +263,14 @@ fn record_namespace<'a>(policy: &'a Policy, own: &'a str) -> &'a str {
 }
 
 /// The policy's name, for people, and a hash of all that the record is about. startsAt is no part of it: Alertmanager
-/// moves it when it merges, and two Prometheus servers start one episode twice.
-pub fn record_name(policy: &PolicyKey, fingerprint: Fingerprint, episode: u32) -> String {
+/// moves it when it merges, and two Prometheus servers start one episode twice. The source is: what one may not do, or
+/// cannot be asked about, must not stand in for what another says.
+pub fn record_name(policy: &PolicyKey, source: &str, fingerprint: Fingerprint, episode: u32) -> String {
     let hash = digest([
         policy.kind.as_str(),
         policy.namespace.as_deref().unwrap_or_default(),
         &policy.name,
+        source,
         &fingerprint.to_string(),
         &episode.to_string(),
     ]);

@@ -155,7 +155,7 @@ fn records_lie_beside_a_resource_and_otherwise_in_our_own_namespace() {
 // ---- names
 
 #[test]
-fn a_name_is_made_of_policy_alert_and_episode_and_of_nothing_else() {
+fn a_name_is_made_of_policy_source_alert_and_episode_and_of_nothing_else() {
     let name = |record: Remediation| record.metadata.name.unwrap();
     let first = name(usual().created(&leak(), 0));
     assert_eq!(name(usual().created(&Alert { starts_at: at(-HOUR), ..leak() }, 0)), first, "Alertmanager merged it");
@@ -170,7 +170,8 @@ fn a_name_is_made_of_policy_alert_and_episode_and_of_nothing_else() {
         name(usual().created(&alert(leak_of("cart-2")), 0)),
         name(desk(vec![a_policy("another").build()]).created(&leak(), 0)),
         name(desk(vec![a_policy("restart-cart").in_namespace("till").build()]).created(&leak(), 0)),
-        record_name(&a_record().policy(), leak().fingerprint, 2),
+        record_name(&a_record().policy(), "prometheus", leak().fingerprint, 2),
+        record_name(&a_record().policy(), "another", leak().fingerprint, 1),
     ];
     assert!(!others.contains(&first));
 }
@@ -178,15 +179,15 @@ fn a_name_is_made_of_policy_alert_and_episode_and_of_nothing_else() {
 #[test]
 fn names_stay_what_they_are_from_release_to_release() {
     // A changed name would repeat what an older version has on record.
-    let name = record_name(&a_record().policy(), leak().fingerprint, 1);
-    assert_eq!(name, "restart-cart-912745f8a5a86823");
+    let name = record_name(&a_record().policy(), "prometheus", leak().fingerprint, 1);
+    assert_eq!(name, "restart-cart-5433dafd9093aa6b");
 }
 
 proptest! {
     #[test]
     fn a_name_is_one_that_the_api_takes(policy in "[a-z0-9]([-a-z0-9.]{0,250}[a-z0-9])?", episode in 1_u32..) {
         let policy = PolicyKey { name: policy, ..a_record().policy() };
-        let name = record_name(&policy, leak().fingerprint, episode);
+        let name = record_name(&policy, "prometheus", leak().fingerprint, episode);
         prop_assert!(name.len() <= 63, "{name}");
         prop_assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte)));
         prop_assert!(name.starts_with(|first: char| first.is_ascii_alphanumeric()));
@@ -225,6 +226,38 @@ fn an_alert_that_still_fires_ten_minutes_after_the_end_begins_a_new_episode() {
     let over = || usual().knows(&a_record().in_phase(Phase::Failed, 100));
     assert_eq!(over().one(&leak(), 699), known(false));
     assert_eq!(over().created(&leak(), 700).spec.episode, 2);
+}
+
+#[test]
+fn what_one_source_has_on_record_does_not_stand_in_for_another() {
+    let mut elsewhere = a_record().in_phase(Phase::Skipped, 5);
+    elsewhere.spec.source = "staging".to_owned();
+    let desk = usual().knows(&elsewhere);
+    assert_eq!(desk.created(&leak(), 10).spec.episode, 1, "of its own count");
+}
+
+#[test]
+fn a_refusal_that_only_people_can_take_away_is_told_ever_more_rarely_and_hourly_at_last() {
+    let refused = |reason: Reason, ended: i64| {
+        let mut record = a_record().in_phase(Phase::Skipped, ended);
+        record.status.reason = Some(reason);
+        record.spec.policy = a_policy("restart-cart").build().reference;
+        usual().knows(&record)
+    };
+    // The alert began a minute before it arrived.
+    for (ended, pause) in [(0, 10), (9, 10), (14, 15), (29, 30), (59, 60), (600, 60)] {
+        let desk = refused(Reason::OptedOut, ended * MINUTE);
+        assert_eq!(desk.one(&leak(), (ended + pause) * MINUTE - 1), known(false), "{ended}");
+        assert_eq!(desk.created(&leak(), (ended + pause) * MINUTE).spec.episode, 2, "{ended}");
+    }
+    let cleared = refused(Reason::AlertCleared, 600 * MINUTE);
+    assert!(matches!(cleared.one(&leak(), 610 * MINUTE), Match::Create(_)), "that can be different any time");
+    let changed = desk(vec![a_policy("restart-cart").mode(Mode::DryRun).build()]);
+    let mut record = a_record().in_phase(Phase::Skipped, 600 * MINUTE);
+    record.status.reason = Some(Reason::OptedOut);
+    assert!(matches!(changed.knows(&record).one(&leak(), 610 * MINUTE), Match::Create(_)), "the policy changed");
+    let again = Alert { starts_at: at(601 * MINUTE), ..leak() };
+    assert!(matches!(refused(Reason::OptedOut, 600 * MINUTE).one(&again, 602 * MINUTE), Match::Create(_)), "anew");
 }
 
 // ---- lastSeen

@@ -86,3 +86,28 @@ fn a_record_that_cannot_be_read_is_left_alone() {
     cache.apply(Apply(unreadable("rem-1")));
     assert_eq!((changes(&cache), cache.index().len()), (vec![], 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_fails_for_long_is_told_and_a_list_that_only_begins_does_not_end_that() {
+    type Event = watcher::Result<watcher::Event<DeserializeGuard<Remediation>>>;
+    let (watch, mut events) = tokio::sync::mpsc::unbounded_channel::<Event>();
+    let cache = Arc::new(RecordCache::default());
+    let following = Arc::clone(&cache);
+    tokio::spawn(async move { following.follow(futures::stream::poll_fn(move |task| events.poll_recv(task))).await });
+    let says = async |event: Event| {
+        watch.send(event).unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    };
+    says(Ok(watcher::Event::Init)).await;
+    says(Ok(watcher::Event::InitDone)).await;
+    for attempt in 0..65 {
+        assert!(attempt > 55 || cache.watched().broken_for().is_none(), "after {attempt} attempts");
+        says(Err(watcher::Error::NoResourceVersion)).await;
+        says(Ok(watcher::Event::Init)).await;
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    assert!(cache.watched().broken_for().is_some());
+    assert!(cache.is_synced(), "what it has is what intake and the leader go on with");
+    says(Ok(watcher::Event::InitDone)).await;
+    assert_eq!(cache.watched().broken_for(), None);
+}

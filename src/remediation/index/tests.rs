@@ -16,7 +16,7 @@ fn leak() -> Fingerprint {
 }
 
 fn closes(index: &RecordIndex, ends_at: i64) -> Vec<String> {
-    index.resolved_by(leak(), at(ends_at)).into_iter().map(|open| open.key.name).collect()
+    index.resolved_by("prometheus", leak(), at(ends_at)).into_iter().map(|open| open.key.name).collect()
 }
 
 #[test]
@@ -48,17 +48,17 @@ fn the_newest_record_is_the_one_of_the_highest_episode_under_that_policy() {
         a_record_of(&other).named("other").episode(11),
         a_record().named("cart-2").about("cart-2").episode(12),
     ]);
-    let newest = index.newest(&a_record().policy(), leak()).unwrap();
+    let newest = index.newest(&a_record().policy(), "prometheus", leak()).unwrap();
     assert_eq!((newest.key.name.as_str(), newest.episode), ("tenth", 10));
     assert_eq!((newest.ended_at, newest.resolved_at), (Some(at(50)), Some(at(40))));
-    assert_eq!(index.newest(&a_record().policy(), Fingerprint::of(&Labels::default())), None);
+    assert_eq!(index.newest(&a_record().policy(), "prometheus", Fingerprint::of(&Labels::default())), None);
 }
 
 #[test]
 fn an_older_version_does_not_overwrite_a_newer_one() {
     let index = index(&[a_record().version(20).in_phase(Phase::Failed, 50)]);
     assert!(!index.put(&a_record().version(9).object()), "versions are numbers, not texts");
-    assert_eq!(index.newest(&a_record().policy(), leak()).unwrap().ended_at, Some(at(50)));
+    assert_eq!(index.newest(&a_record().policy(), "prometheus", leak()).unwrap().ended_at, Some(at(50)));
     assert!(index.put(&a_record().version(20).object()), "the same again");
     assert_eq!(index.resource_version(&key("rem-1")).as_deref(), Some("20"));
 }

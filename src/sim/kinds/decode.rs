@@ -18,6 +18,7 @@ pub(super) fn through<K: Serialize + DeserializeOwned>(object: &Value) -> Result
 }
 
 /// As it is: our own kinds are read by their schema.
+#[expect(clippy::unnecessary_wraps, reason = "it stands where others refuse")]
 pub(super) fn as_it_is(object: &Value) -> Result<Value, String> {
     Ok(object.clone())
 }
@@ -76,35 +77,31 @@ pub(super) fn read(kind: &KindInfo, object: Value) -> Result<(Value, Vec<String>
         )));
     };
     named(kind, &mut object)?;
-    match &kind.schema {
-        Some(schema) => {
-            let mut unknown = Vec::new();
-            if let Some(given) = object.get("metadata").cloned() {
-                let read = through::<ObjectMeta>(&given).map_err(|why| refused(kind, &why))?;
-                differences("metadata", &given, &read, &mut unknown);
-                object.insert("metadata".to_owned(), read);
-            }
-            let mut object = Value::Object(object);
-            schema.prune(&mut object, &mut unknown);
-            schema.complete(&mut object);
-            if let Some(metadata) = object.get_mut("metadata") {
-                tidy(metadata);
-            }
-            Ok((object, unknown))
+    if let Some(schema) = &kind.schema {
+        let mut unknown = Vec::new();
+        if let Some(given) = object.get("metadata").cloned() {
+            let read = through::<ObjectMeta>(&given).map_err(|why| refused(kind, &why))?;
+            differences("metadata", &given, &read, &mut unknown);
+            object.insert("metadata".to_owned(), read);
         }
-        None => {
-            let given = Value::Object(object);
-            let mut read = (kind.codec)(&given).map_err(|why| refused(kind, &why))?;
-            let mut unknown = Vec::new();
-            differences("", &given, &read, &mut unknown);
-            micro_times(kind, &given).map_err(|why| refused(kind, &why))?;
-            tidy(&mut read);
-            keep_absent(&given, &mut read);
-            quantities(&mut read).map_err(|why| refused(kind, &why))?;
-            defaults::complete(kind, &mut read);
-            Ok((read, unknown))
+        let mut object = Value::Object(object);
+        schema.prune(&mut object, &mut unknown);
+        schema.complete(&mut object);
+        if let Some(metadata) = object.get_mut("metadata") {
+            tidy(metadata);
         }
+        return Ok((object, unknown));
     }
+    let given = Value::Object(object);
+    let mut read = (kind.codec)(&given).map_err(|why| refused(kind, &why))?;
+    let mut unknown = Vec::new();
+    differences("", &given, &read, &mut unknown);
+    micro_times(kind, &given).map_err(|why| refused(kind, &why))?;
+    tidy(&mut read);
+    keep_absent(&given, &mut read);
+    quantities(&mut read).map_err(|why| refused(kind, &why))?;
+    defaults::complete(kind, &mut read);
+    Ok((read, unknown))
 }
 
 fn refused(kind: &KindInfo, why: &str) -> Status {

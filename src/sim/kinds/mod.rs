@@ -44,8 +44,9 @@ pub enum Dependents {
     None,
 }
 
-/// A served resource. Compared by address would do: each exists once.
+/// A served resource.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a row of a table")]
 pub struct KindInfo {
     /// The API group; empty for the core.
     pub group: String,

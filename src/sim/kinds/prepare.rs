@@ -110,49 +110,51 @@ fn job(job: &mut Value) {
 pub(super) fn update(kind: &KindInfo, object: &mut Value, old: &Value, subresource: Option<&str>) {
     let generation = old["metadata"].get("generation").cloned();
     put(object, "generation", generation);
-    match subresource {
-        Some("status") => {
-            if kind.is_custom() {
-                let managed = object["metadata"].get("managedFields").cloned();
-                let status = object.get("status").cloned();
-                *object = old.clone();
-                put(object, "managedFields", managed);
-                take(object, "status", status);
-                return;
-            }
-            take(object, "spec", old.get("spec").cloned());
-            match kind.kind.as_str() {
-                "Pod" => {
-                    put(object, "deletionTimestamp", None);
-                    put(object, "ownerReferences", old["metadata"].get("ownerReferences").cloned());
-                    if object["status"].get("qosClass").is_none() {
-                        let class = old["status"].get("qosClass").cloned();
-                        if let (Some(class), Some(status)) = (class, object["status"].as_object_mut()) {
-                            status.insert("qosClass".to_owned(), class);
-                        }
-                    }
-                }
-                "Deployment" => put(object, "labels", old["metadata"].get("labels").cloned()),
-                _ => {}
+    if subresource == Some("status") {
+        if kind.is_custom() {
+            let managed = object["metadata"].get("managedFields").cloned();
+            let status = object.get("status").cloned();
+            *object = old.clone();
+            put(object, "managedFields", managed);
+            take(object, "status", status);
+            return;
+        }
+        status(kind, object, old);
+    } else {
+        if kind.has("status") {
+            take(object, "status", old.get("status").cloned());
+        }
+        if kind.kind == "Namespace" && subresource.is_none() {
+            let finalizers = old["spec"].get("finalizers").cloned();
+            let spec = object["spec"].as_object_mut();
+            if let (Some(spec), Some(finalizers)) = (spec, finalizers) {
+                spec.insert("finalizers".to_owned(), finalizers);
             }
         }
-        _ => {
-            if kind.has("status") {
-                take(object, "status", old.get("status").cloned());
-            }
-            if kind.kind == "Namespace" && subresource.is_none() {
-                let finalizers = old["spec"].get("finalizers").cloned();
-                let spec = object["spec"].as_object_mut();
-                if let (Some(spec), Some(finalizers)) = (spec, finalizers) {
-                    spec.insert("finalizers".to_owned(), finalizers);
-                }
-            }
-            grow(kind, object, old);
-        }
+        grow(kind, object, old);
     }
     let job = kind.kind == "Job" && object["metadata"].get("labels").is_none();
     if job && let Some(labels) = object.pointer("/spec/template/metadata/labels").cloned() {
         put(object, "labels", Some(labels));
+    }
+}
+
+/// A built-in kind's object whose status is to replace the one of `old`.
+fn status(kind: &KindInfo, object: &mut Value, old: &Value) {
+    take(object, "spec", old.get("spec").cloned());
+    match kind.kind.as_str() {
+        "Pod" => {
+            put(object, "deletionTimestamp", None);
+            put(object, "ownerReferences", old["metadata"].get("ownerReferences").cloned());
+            if object["status"].get("qosClass").is_none() {
+                let class = old["status"].get("qosClass").cloned();
+                if let (Some(class), Some(status)) = (class, object["status"].as_object_mut()) {
+                    status.insert("qosClass".to_owned(), class);
+                }
+            }
+        }
+        "Deployment" => put(object, "labels", old["metadata"].get("labels").cloned()),
+        _ => {}
     }
 }
 

@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn every_rule_of_every_definition_is_written_out_here() {
-        let texts: Vec<_> = all().iter().filter_map(|kind| kind.schema.as_ref()).flat_map(|s| s.rule_texts()).collect();
+        let texts: Vec<_> =
+            all().iter().filter_map(|kind| kind.schema.as_ref()).flat_map(super::super::Schema::rule_texts).collect();
         assert!(texts.len() >= 10, "{texts:?}");
         for (text, known) in texts {
             assert!(known, "no code for the rule {text}");

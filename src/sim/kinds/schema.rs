@@ -51,7 +51,7 @@ struct Rule {
 }
 
 impl Schema {
-    /// From the JSON of an OpenAPI v3 schema as a definition has it.
+    /// From the JSON of a schema as a definition has it.
     pub fn new(schema: &Value) -> Self {
         let word = |name: &str| schema.get(name).and_then(Value::as_str);
         let flag = |name: &str| schema.get(name).and_then(Value::as_bool).unwrap_or_default();
@@ -158,7 +158,9 @@ impl Schema {
             }
             Value::Array(items) => {
                 if let Some(schema) = &self.items {
-                    items.iter_mut().for_each(|item| schema.complete(item));
+                    for item in items {
+                        schema.complete(item);
+                    }
                 }
             }
             _ => {}
@@ -395,7 +397,7 @@ mod tests {
 
     use super::super::of_kind;
 
-    fn causes(kind: &str, spec: serde_json::Value) -> Vec<(String, String)> {
+    fn causes(kind: &str, spec: &serde_json::Value) -> Vec<(String, String)> {
         let kind = of_kind("paramedic.dev", kind).unwrap();
         let object =
             json!({"apiVersion": "paramedic.dev/v1alpha1", "kind": kind.kind, "metadata": {"name": "a"}, "spec": spec});
@@ -418,7 +420,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_of_the_wrong_type_keeps_the_rules_from_being_asked() {
-        let found = causes("RemediationPolicy", json!({"match": "a", "target": {"kind": "Cat"}, "steps": [{}]}));
+        let found = causes("RemediationPolicy", &json!({"match": "a", "target": {"kind": "Cat"}, "steps": [{}]}));
         let expected = [
             ("spec.match", "FieldValueTypeInvalid"),
             ("spec.target.kind", "FieldValueNotSupported"),
@@ -432,7 +434,7 @@ mod tests {
         let step = json!({"restartPod": {}, "rolloutRestart": {}, "verify": {"within": "1m", "stableFor": "2m"}});
         let limits = json!({"cooldown": "25h", "minAvailable": "0%"});
         let spec = json!({"match": ["a=\"b\""], "target": {"kind": "Pod"}, "steps": [step], "limits": limits});
-        let mut found: Vec<_> = causes("RemediationPolicy", spec).into_iter().map(|(field, _)| field).collect();
+        let mut found: Vec<_> = causes("RemediationPolicy", &spec).into_iter().map(|(field, _)| field).collect();
         found.sort();
         let expected = ["spec.limits.cooldown", "spec.limits.minAvailable", "spec.steps[0]", "spec.steps[0].verify"];
         assert_eq!(found, expected);

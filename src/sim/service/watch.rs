@@ -27,9 +27,9 @@ use crate::sim::{
 };
 
 /// How long a watch may last where the client does not say.
-const LONGEST: Duration = Duration::from_secs(30 * 60);
+const LONGEST: Duration = Duration::from_mins(30);
 /// How often a watch that takes bookmarks gets one.
-const BOOKMARK: Duration = Duration::from_secs(60);
+const BOOKMARK: Duration = Duration::from_mins(1);
 /// Marks the end of what was there at the beginning.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
@@ -52,7 +52,7 @@ pub(super) fn open(cluster: &Cluster, request: &Request, form: Form) -> Result<A
         })?,
     };
     let initial = query.get("sendInitialEvents");
-    let bookmarks = query.flag("allowWatchBookmarks")?;
+    let bookmarks = query.flag("allowWatchBookmarks");
     let lasts = query.number("timeoutSeconds")?.and_then(|seconds| u64::try_from(seconds).ok()).filter(|s| *s > 0);
     let now = Instant::now();
     let mut watch = Watch {
@@ -78,9 +78,8 @@ pub(super) fn open(cluster: &Cluster, request: &Request, form: Form) -> Result<A
             }
         }
         Some(_) if from == 0 => watch.seen = state.revision(),
-        Some(_) => {}
         None if from == 0 => watch.begin(&state),
-        None => {}
+        _ => {}
     }
     drop(state);
     Ok(Answer::Stream(Body::from_stream(watch)))

@@ -60,8 +60,7 @@ impl State {
         Self {
             clock,
             random: fastrand::Rng::with_seed(seed),
-            // As on a cluster that has lived for a while.
-            revision: 1000,
+            revision: 0,
             objects: vec![BTreeMap::new(); kinds::storages()],
             log: VecDeque::new(),
             history,
@@ -88,6 +87,11 @@ impl State {
     /// The version up to which what happened is forgotten.
     pub const fn compacted(&self) -> u64 {
         self.compacted
+    }
+
+    /// Goes on with that number, as on a cluster that has lived for a while.
+    pub(crate) const fn go_on_at(&mut self, revision: u64) {
+        self.revision = revision;
     }
 
     /// Forgets what happened so far, as compaction does: watches and pages from before are 410.

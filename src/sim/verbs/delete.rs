@@ -75,7 +75,7 @@ pub(super) fn one(
     };
     let finalizers = finalizers(kind, &object, &options);
     let held = !finalizers.is_empty();
-    set_finalizers(&mut object, finalizers);
+    set_finalizers(&mut object, &finalizers);
     if graceful.is_none() && held {
         mark(&mut object, now);
     }
@@ -219,7 +219,7 @@ fn finalizers(kind: &KindInfo, object: &Value, options: &DeleteOptions) -> Vec<S
     all
 }
 
-fn set_finalizers(object: &mut Value, finalizers: Vec<String>) {
+fn set_finalizers(object: &mut Value, finalizers: &[String]) {
     if let Some(metadata) = object["metadata"].as_object_mut() {
         if finalizers.is_empty() {
             metadata.remove("finalizers");

@@ -94,6 +94,7 @@ pub(crate) fn meta<'a>(object: &'a Value, name: &str) -> &'a str {
 
 /// What every cluster has: its first namespaces, and the definitions of our own kinds.
 pub(crate) fn furnish(state: &mut State) {
+    state.go_on_at(1000);
     for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
         if let Some(kind) = kinds::of_kind("", "Namespace") {
             let target = Target { kind, namespace: "", name, subresource: None };

@@ -74,7 +74,7 @@ pub(crate) fn patch(
     };
     let shown = event::from_storage(target.kind, &old);
     let (object, twice) = patched((group, name), kind, &shown, body)?;
-    let (object, warnings) = read(target, object, twice, write)?;
+    let (object, warnings) = read(target, object, &twice, write)?;
     update::name_fits(target, &object)?;
     let object = update::replace(state, target, object, &old, write)?;
     Ok(Written { object, created: false, warnings })
@@ -98,7 +98,7 @@ fn patched(of: (&str, &str), kind: &str, current: &Value, body: &[u8]) -> Result
 }
 
 /// Reads what a patch made. What a create or an update refuses with 400 is 422 here, as the patch is to blame.
-fn read(target: &Target<'_>, object: Value, twice: Vec<String>, write: &Write) -> Result<(Value, Vec<String>), Status> {
+fn read(target: &Target<'_>, object: Value, twice: &[String], write: &Write) -> Result<(Value, Vec<String>), Status> {
     let refused = |why: &str, object: &Value| {
         let cause = Cause::invalid("patch", &json!(object.to_string()), why);
         Status::invalid(Of { group: "", name: "" }, "", vec![cause])
@@ -164,20 +164,16 @@ fn apply(state: &mut State, target: &Target<'_>, body: &[u8], write: &Write) -> 
     let object = patch::apply(&by, shown.as_deref(), &config, write.force)?;
     let (mut object, _) = target.kind.read(object)?;
     update::name_fits(target, &object)?;
-    match old {
-        Some(old) => {
-            if meta(&object, "resourceVersion").is_empty() {
-                object["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
-            }
-            let object = update::put(state, target, object, &old, write, true)?;
-            Ok(Written { object, created: false, warnings })
+    let Some(old) = old else {
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.remove("resourceVersion");
         }
-        None => {
-            if let Some(metadata) = object["metadata"].as_object_mut() {
-                metadata.remove("resourceVersion");
-            }
-            let object = create::new(state, target, object, write, true)?;
-            Ok(Written { object, created: true, warnings })
-        }
+        let object = create::new(state, target, object, write, true)?;
+        return Ok(Written { object, created: true, warnings });
+    };
+    if meta(&object, "resourceVersion").is_empty() {
+        object["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
     }
+    let object = update::put(state, target, object, &old, write, true)?;
+    Ok(Written { object, created: false, warnings })
 }
