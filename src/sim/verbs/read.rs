@@ -30,7 +30,7 @@ pub(crate) fn read_body(content_type: Option<&str>, body: &[u8]) -> Result<(Valu
                 Err(Status::new(415, "UnsupportedMediaType", message))
             }
         },
-        _ => Err(Status::unsupported_media_type("application/json, application/yaml")),
+        _ => Err(Status { details: None, ..Status::unsupported_media_type("application/json, application/yaml") }),
     }
 }
 
