@@ -18,9 +18,7 @@ mod replicas;
 mod replicaset;
 mod run;
 mod runtime;
-mod statefulset;
 mod view;
-mod volumes;
 
 #[cfg(test)]
 mod rig;
@@ -139,9 +137,7 @@ impl Controllers {
                 Ok(None)
             }
             Task::Namespace(name) => nodes::account(context, name),
-            Task::Claim(key) => volumes::reconcile(context, key),
-            Task::StatefulSet(key) => statefulset::reconcile(context, key),
-            Task::CronJob(_) | Task::Job(_) | Task::DaemonSet(_) => Ok(None),
+            Task::Claim(_) | Task::CronJob(_) | Task::Job(_) | Task::StatefulSet(_) | Task::DaemonSet(_) => Ok(None),
         };
         done.unwrap_or_else(|status| {
             tracing::debug!(?task, message = status.message, "a controller was refused");
