@@ -115,9 +115,11 @@ impl Asked<'_> {
 
     /// What somebody may do is asked by creating a review, which nobody keeps.
     fn review(&self) -> Option<Answer> {
-        let asked = serde_json::from_slice(self.body).ok()?;
-        let body = discovery::review(self.uri.path(), asked)?;
-        Some(Answer::Plain { body, code: 201, warnings: Vec::new() })
+        let path = self.uri.path();
+        discovery::is_review(path).then(|| match verbs::read_body(self.header(header::CONTENT_TYPE), self.body) {
+            Ok((asked, _)) => Answer::Plain { body: discovery::review(asked), code: 201, warnings: Vec::new() },
+            Err(status) => Answer::Refusal(status),
+        })
     }
 
     /// What is at a path of no objects.
@@ -172,13 +174,17 @@ impl Asked<'_> {
             (Verb::Delete, _) => {
                 let (options, dry) = self.options(request)?;
                 let deleted = verbs::delete(state, &target, &options, dry)?;
-                Ok(Answer::deleted(kind, &deleted.object, deleted.gone))
+                let warnings = verbs::deletion_warnings(kind, &options);
+                Ok(Answer::deleted(kind, &deleted.object, deleted.gone, warnings))
             }
             (Verb::DeleteCollection, _) => {
                 let (options, dry) = self.options(request)?;
                 let selection = Selection::read(kind, request.namespace.as_deref(), &request.query)?;
                 let items = verbs::delete_collection(state, kind, &selection, &options, dry)?;
-                let metadata = json!({"resourceVersion": state.revision().to_string()});
+                let mut metadata = json!({"resourceVersion": state.revision().to_string()});
+                if kind.is_custom() {
+                    metadata["continue"] = json!("");
+                }
                 Ok(Answer::list(kind, verbs::Page { items, metadata }))
             }
         }
@@ -193,9 +199,9 @@ impl Asked<'_> {
     ) -> Result<Answer, Status> {
         let (body, write) = self.body(request, "CreateOptions")?;
         if subresource == Some("eviction") {
-            verbs::evict(state, target, &body, &write)?;
+            let warnings = verbs::evict(state, target, &body, &write)?;
             let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-            return Ok(Answer::Plain { body: done, code: 201, warnings: Vec::new() });
+            return Ok(Answer::Plain { body: done, code: 201, warnings });
         }
         verbs::create(state, target, body, &write).map(|written| Answer::written(target.kind, written))
     }
@@ -218,7 +224,12 @@ impl Asked<'_> {
     ) -> Result<(k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions, bool), Status> {
         let body = match self.body {
             [] => None,
-            body => Some(verbs::read_body(self.header(header::CONTENT_TYPE), body)?.0),
+            // A real API server takes it for its own fault.
+            body => Some(
+                verbs::read_body(self.header(header::CONTENT_TYPE), body)
+                    .map_err(|status| if status.code == 400 { Status::unexplained(status.message) } else { status })?
+                    .0,
+            ),
         };
         verbs::delete_options(&request.query, body)
     }
