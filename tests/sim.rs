@@ -2,6 +2,8 @@
 //!
 //! Needs a kubectl in `KUBECTL` or PATH; says so and passes where there is none.
 
+#![allow(clippy::unwrap_used, reason = "what does not go as it should fails the story")]
+
 use std::{
     io::Write as _,
     path::PathBuf,
