@@ -37,6 +37,7 @@ pub use service::{ApiBody, ApiService};
 pub use state::{Change, State};
 pub use status::{Cause, Details, Of, Status};
 
+use self::controllers::ContainerId;
 use crate::clock::Clock;
 
 /// How a simulated cluster is.
@@ -69,7 +70,11 @@ pub struct Cluster {
 struct Core {
     state: Mutex<State>,
     sleepers: Mutex<Sleepers>,
+    logs: Mutex<Option<Logs>>,
 }
+
+/// Tells what a container wrote; whoever runs the containers does.
+type Logs = Box<dyn Fn(&ContainerId, bool) -> Option<String> + Send>;
 
 /// Who waits for the next write, in the order in which they came.
 #[derive(Default)]
@@ -95,7 +100,7 @@ impl Cluster {
     pub fn new(settings: Settings) -> Self {
         let mut state = State::new(settings.clock, settings.seed, settings.history, settings.managed_fields);
         verbs::furnish(&mut state);
-        let core = Core { state: Mutex::new(state), sleepers: Mutex::default() };
+        let core = Core { state: Mutex::new(state), sleepers: Mutex::default(), logs: Mutex::default() };
         Self { core: Arc::new(core), seen: AtomicU64::new(0) }
     }
 
@@ -133,6 +138,16 @@ impl Cluster {
         })
         .await;
         self.seen.store(revision, Ordering::Relaxed);
+    }
+
+    /// Says who tells what containers wrote, which is asked without the state being held: for `kubectl logs`.
+    pub fn set_logs(&self, tell: impl Fn(&ContainerId, bool) -> Option<String> + Send + 'static) {
+        *self.core.logs.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(tell));
+    }
+
+    fn log(&self, id: &ContainerId, previous: bool) -> Option<String> {
+        let logs = self.core.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.as_ref().and_then(|tell| tell(id, previous))
     }
 
     /// Ready with the newest revision as soon as it is above that one.

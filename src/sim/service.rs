@@ -1,6 +1,7 @@
 //! The API as a tower service: what [`kube::Client`] and the HTTP server send their requests to.
 
 mod answer;
+mod log;
 mod watch;
 
 use std::{
@@ -57,6 +58,10 @@ impl ApiService {
                 return Ok((form, asked.elsewhere()));
             };
             let request = request?;
+            if request.subresource.as_deref() == Some("log") {
+                // The runtime is asked, which may be waiting for the state.
+                return Ok((form, log::read(&self.cluster, &request)?));
+            }
             if request.verb == Verb::Watch {
                 return Ok((form, watch::open(&self.cluster, &request, form)?));
             }
@@ -115,8 +120,9 @@ impl Asked<'_> {
 
     /// What somebody may do is asked by creating a review, which nobody keeps.
     fn review(&self) -> Option<Answer> {
-        let asked = serde_json::from_slice(self.body).ok()?;
-        let body = discovery::review(self.uri.path(), asked)?;
+        let path = self.uri.path();
+        let asked = path.contains("review").then(|| serde_json::from_slice(self.body).ok())??;
+        let body = discovery::review(path, asked)?;
         Some(Answer::Plain { body, code: 201, warnings: Vec::new() })
     }
 
@@ -145,7 +151,6 @@ impl Asked<'_> {
         };
         match (request.verb, target.subresource) {
             (Verb::Get, Some("scale")) => verbs::read_scale(state, &target).map(Answer::plain),
-            (Verb::Get, Some("log")) => log(state, &target),
             (Verb::Get, _) => {
                 verbs::get(state, &target, &request.query).map(|object| Answer::object(kind, &object, 200))
             }
@@ -221,14 +226,6 @@ impl Asked<'_> {
             body => Some(verbs::read_body(self.header(header::CONTENT_TYPE), body)?.0),
         };
         verbs::delete_options(&request.query, body)
-    }
-}
-
-/// The log of a pod: whoever runs it puts it there.
-fn log(state: &State, target: &Target<'_>) -> Result<Answer, Status> {
-    match state.object(target.kind, target.namespace, target.name) {
-        Some(_) => Ok(Answer::Text(String::new(), 200)),
-        None => Err(Status::not_found(target.kind.resource(), target.name)),
     }
 }
 

@@ -1,6 +1,9 @@
 //! The loop that runs the controllers of a cluster.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -12,17 +15,26 @@ const BREATH: Duration = Duration::from_millis(1);
 
 impl Cluster {
     /// Runs the controllers on this cluster until `stop`: after every write, and when time makes something due.
-    pub async fn run(&self, runtime: impl Runtime, stop: CancellationToken) {
+    pub async fn run(&self, runtime: impl Runtime + 'static, stop: CancellationToken) {
         self.run_with(Controllers::new(), runtime, stop).await;
     }
 
     /// The same with controllers that were set up differently.
-    pub async fn run_with(&self, mut controllers: Controllers, mut runtime: impl Runtime, stop: CancellationToken) {
+    pub async fn run_with(
+        &self,
+        mut controllers: Controllers,
+        runtime: impl Runtime + 'static,
+        stop: CancellationToken,
+    ) {
         let cluster = self.clone();
+        // Shared with whoever asks for logs. That one must not hold the state meanwhile, as the loop takes it first.
+        let runtime = Arc::new(Mutex::new(runtime));
+        let logs = Arc::downgrade(&runtime);
+        cluster.set_logs(move |id, previous| held(&*logs.upgrade()?).log(id, previous));
         loop {
             let (now, next) = cluster.with(|state| {
                 let now = state.now();
-                (now, controllers.step(state, &mut runtime, now))
+                (now, controllers.step(state, &mut *held(&runtime), now))
             });
             let due = async {
                 match next {
@@ -41,4 +53,8 @@ impl Cluster {
             }
         }
     }
+}
+
+fn held<R>(runtime: &Mutex<R>) -> MutexGuard<'_, R> {
+    runtime.lock().unwrap_or_else(PoisonError::into_inner)
 }
