@@ -124,14 +124,14 @@ impl Request {
             ["namespaces", namespace, plural, rest @ ..] => {
                 let kind = find(plural)?;
                 if !kind.namespaced {
-                    return Err(Status::no_such_resource());
+                    return Err(nowhere(kind));
                 }
                 (kind, Some((*namespace).to_owned()), rest)
             }
             [plural, rest @ ..] => {
                 let kind = find(plural)?;
                 if kind.namespaced && !rest.is_empty() {
-                    return Err(Status::no_such_resource());
+                    return Err(nowhere(kind));
                 }
                 (kind, None, rest)
             }
@@ -150,6 +150,7 @@ impl Request {
                 ("Pod", "binding" | "exec" | "attach" | "portforward" | "proxy" | "ephemeralcontainers" | "resize")
                 | ("Service" | "Node", "proxy")
                 | ("ServiceAccount", "token") => Status::not_implemented(&format!("{}/{subresource}", kind.plural)),
+                _ if kind.is_custom() => Status::not_found(kind.resource(), name.as_deref().unwrap_or_default()),
                 _ => Status::no_such_resource(),
             });
         }
@@ -179,8 +180,10 @@ impl Request {
                     Delete => "delete",
                     DeleteCollection => "deletecollection",
                 };
-                let named =
-                    self.name.is_none() == matches!(self.verb, List | Create | DeleteCollection) || self.verb == Watch;
+                // A custom object's name may be in the path of its creation as well.
+                let named = self.name.is_none() == matches!(self.verb, List | Create | DeleteCollection)
+                    || self.verb == Watch
+                    || (self.verb == Create && self.kind.is_custom());
                 self.kind.verbs.contains(&word) && named && (!of_none || matches!(self.verb, List | Watch))
             }
         };
@@ -189,6 +192,12 @@ impl Request {
 
     fn refusal(&self) -> Status {
         if self.kind.is_custom() && self.subresource.is_none() {
+            if self.kind.namespaced && self.namespace.is_none() {
+                return Status::no_such_path();
+            }
+            if self.name.is_none() && matches!(self.verb, Verb::Update | Verb::Patch) {
+                return Status::bad_request("name is required");
+            }
             let action = match self.verb {
                 Verb::Create => "create",
                 Verb::Update => "update",
@@ -207,7 +216,15 @@ impl Request {
     }
 }
 
+/// A kind that is there, but not at that path.
+fn nowhere(kind: &KindInfo) -> Status {
+    if kind.is_custom() { Status::no_such_path() } else { Status::no_such_resource() }
+}
+
 fn missing(group: &str, version: &str, plural: &str) -> Status {
+    if kinds::all().iter().any(|kind| kind.is_custom() && kind.group == group) {
+        return Status::no_such_path();
+    }
     let unserved = [
         ("", "componentstatuses"),
         ("", "endpoints"),

@@ -177,13 +177,17 @@ impl Asked<'_> {
             (Verb::Delete, _) => {
                 let (options, dry) = self.options(request)?;
                 let deleted = verbs::delete(state, &target, &options, dry)?;
-                Ok(Answer::deleted(kind, &deleted.object, deleted.gone))
+                let warnings = verbs::deletion_warnings(kind, &options);
+                Ok(Answer::deleted(kind, &deleted.object, deleted.gone, warnings))
             }
             (Verb::DeleteCollection, _) => {
                 let (options, dry) = self.options(request)?;
                 let selection = Selection::read(kind, request.namespace.as_deref(), &request.query)?;
                 let items = verbs::delete_collection(state, kind, &selection, &options, dry)?;
-                let metadata = json!({"resourceVersion": state.revision().to_string()});
+                let mut metadata = json!({"resourceVersion": state.revision().to_string()});
+                if kind.is_custom() {
+                    metadata["continue"] = json!("");
+                }
                 Ok(Answer::list(kind, verbs::Page { items, metadata }))
             }
         }
@@ -198,9 +202,9 @@ impl Asked<'_> {
     ) -> Result<Answer, Status> {
         let (body, write) = self.body(request, "CreateOptions")?;
         if subresource == Some("eviction") {
-            verbs::evict(state, target, &body, &write)?;
+            let warnings = verbs::evict(state, target, &body, &write)?;
             let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-            return Ok(Answer::Plain { body: done, code: 201, warnings: Vec::new() });
+            return Ok(Answer::Plain { body: done, code: 201, warnings });
         }
         verbs::create(state, target, body, &write).map(|written| Answer::written(target.kind, written))
     }
@@ -223,7 +227,12 @@ impl Asked<'_> {
     ) -> Result<(k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions, bool), Status> {
         let body = match self.body {
             [] => None,
-            body => Some(verbs::read_body(self.header(header::CONTENT_TYPE), body)?.0),
+            // A real API server takes it for its own fault.
+            body => Some(
+                verbs::read_body(self.header(header::CONTENT_TYPE), body)
+                    .map_err(|status| if status.code == 400 { Status::unexplained(status.message) } else { status })?
+                    .0,
+            ),
         };
         verbs::delete_options(&request.query, body)
     }

@@ -156,6 +156,21 @@ impl Status {
         Self { details: Some(Box::default()), ..Self::new(404, "NotFound", message) }
     }
 
+    /// 404 for a path that nobody knows, which is answered in words.
+    pub fn no_such_path() -> Self {
+        Self::new(404, "", "404 page not found")
+    }
+
+    /// Whether it is answered in words.
+    pub fn is_of_no_path(&self) -> bool {
+        self.code == 404 && self.reason.is_empty()
+    }
+
+    /// 500 without a reason, for an error that the API server did not expect.
+    pub fn unexplained(message: impl Into<String>) -> Self {
+        Self::new(500, "", message)
+    }
+
     /// 409 for an object that is there.
     pub fn already_exists(of: Of<'_>, name: &str) -> Self {
         Self::about(409, "AlreadyExists", of, name, format!("{of} {name:?} already exists"))

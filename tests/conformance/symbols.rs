@@ -22,6 +22,7 @@ pub struct Symbols {
     uids: BTreeSet<String>,
     generated: Vec<(String, String)>,
     versions: BTreeSet<u64>,
+    moments: BTreeSet<String>,
 }
 
 impl Symbols {
@@ -32,6 +33,7 @@ impl Symbols {
             uids: BTreeSet::new(),
             generated: Vec::new(),
             versions: BTreeSet::new(),
+            moments: BTreeSet::new(),
         }
     }
 
@@ -56,6 +58,11 @@ impl Symbols {
     /// Takes note of the version of an object; lists and bookmarks have versions that are nobody's.
     pub fn learn_version(&mut self, version: Option<&str>) {
         self.versions.extend(version.and_then(|version| version.parse::<u64>().ok()));
+    }
+
+    /// Takes note of a version that is a list's, even if it is an object's as well where nobody else writes.
+    pub fn learn_moment(&mut self, version: &str) {
+        self.moments.insert(version.to_owned());
     }
 
     fn learn_name(&mut self, prefix: &str, name: &str) {
@@ -109,6 +116,7 @@ impl Symbols {
     pub fn request(&self, line: &str) -> String {
         let query = |found: &Captures<'_>| {
             let value = match found[2].parse::<u64>() {
+                Ok(_) if self.moments.contains(&found[2]) => "…".to_owned(),
                 Ok(version) if self.versions.contains(&version) => Self::version(&found[2]),
                 // What a case asks for by itself.
                 Ok(0 | 1) => found[2].to_owned(),

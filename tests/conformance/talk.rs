@@ -204,6 +204,13 @@ impl Talk {
         self.answer(Method::GET, path, &[], Vec::new()).await
     }
 
+    /// The version of the newest list.
+    pub async fn moment(&self, collection: &str) -> String {
+        let version = self.look(collection).await.rv();
+        self.notes().symbols.learn_moment(&version);
+        version
+    }
+
     /// Reads in another form, without a word in the transcript.
     pub async fn look_as(&self, method: Method, path: &str, accept: &str) -> Answer {
         self.answer(method, path, &[("accept", accept)], Vec::new()).await

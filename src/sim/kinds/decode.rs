@@ -68,6 +68,8 @@ const TEXTS: &[&str] = &[
 ];
 
 pub(super) fn read(kind: &KindInfo, object: Value) -> Result<(Value, Vec<String>), Status> {
+    // To a built-in kind nothing is an empty object.
+    let object = if object.is_null() && !kind.is_custom() { Value::Object(Map::new()) } else { object };
     let Value::Object(mut object) = object else {
         return Err(Status::bad_request(format!(
             "the object provided is unrecognized (must be of type {})",
@@ -94,7 +96,9 @@ pub(super) fn read(kind: &KindInfo, object: Value) -> Result<(Value, Vec<String>
     let mut read = (kind.codec)(&given).map_err(|why| refused(kind, &why))?;
     let mut unknown = Vec::new();
     differences("", &given, &read, &mut unknown);
+    micro_times(kind, &given).map_err(|why| refused(kind, &why))?;
     tidy(&mut read);
+    keep_absent(&given, &mut read);
     quantities(&mut read).map_err(|why| refused(kind, &why))?;
     defaults::complete(kind, &mut read);
     Ok((read, unknown))
@@ -176,6 +180,31 @@ fn tidy(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(tidy),
         _ => {}
+    }
+}
+
+/// Refuses times that should have microseconds, all six digits of them, and have not.
+fn micro_times(kind: &KindInfo, given: &Value) -> Result<(), String> {
+    let paths: &[&str] = match kind.kind.as_str() {
+        "Lease" => &["/spec/renewTime", "/spec/acquireTime"],
+        "Event" => &["/eventTime", "/series/lastObservedTime"],
+        _ => &[],
+    };
+    for time in paths.iter().filter_map(|path| given.pointer(path)).filter_map(Value::as_str) {
+        let digits = time.split_once('.').map_or(0, |(_, rest)| rest.chars().take_while(char::is_ascii_digit).count());
+        if digits != 6 {
+            return Err(format!("parsing time {time:?} as \"2006-01-02T15:04:05.000000Z07:00\": cannot parse"));
+        }
+    }
+    Ok(())
+}
+
+/// Types fill in a selector that must be there; whether it was has to be seen later.
+fn keep_absent(given: &Value, read: &mut Value) {
+    if given.pointer("/spec/selector").is_none_or(Value::is_null)
+        && let Some(spec) = read.get_mut("spec").and_then(Value::as_object_mut)
+    {
+        spec.remove("selector");
     }
 }
 

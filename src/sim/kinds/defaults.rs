@@ -14,8 +14,7 @@ pub(super) fn complete(kind: &KindInfo, object: &mut Value) {
             let spec = below(fields, "spec");
             set(spec, "enableServiceLinks", || json!(true));
             pod_spec(spec);
-            let status = below(fields, "status");
-            set(status, "phase", || json!("Pending"));
+            pod_status(below(fields, "status"));
         }
         "Deployment" => {
             let spec = below(fields, "spec");
@@ -177,6 +176,31 @@ fn pod_spec(spec: &mut Fields) {
         }
         if volume.len() == 1 {
             volume.insert("emptyDir".to_owned(), json!({}));
+        }
+    }
+}
+
+/// Times that are not known are said to be so.
+fn pod_status(status: &mut Fields) {
+    set(status, "phase", || json!("Pending"));
+    if let Some(address) = status.get("podIP").cloned() {
+        set(status, "podIPs", || json!([{"ip": address}]));
+    }
+    for condition in each(status, "conditions") {
+        for name in ["lastProbeTime", "lastTransitionTime"] {
+            condition.entry(name).or_insert(Value::Null);
+        }
+    }
+    for container in each(status, "containerStatuses") {
+        for state in ["state", "lastState"] {
+            let Some(Value::Object(state)) = container.get_mut(state) else { continue };
+            for (name, times) in [("running", &["startedAt"][..]), ("terminated", &["startedAt", "finishedAt"])] {
+                if let Some(Value::Object(state)) = state.get_mut(name) {
+                    for time in times {
+                        state.entry(*time).or_insert(Value::Null);
+                    }
+                }
+            }
         }
     }
 }

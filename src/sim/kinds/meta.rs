@@ -104,6 +104,20 @@ pub(super) fn labels(path: &str, labels: Option<&Value>, causes: &mut Vec<Cause>
     }
 }
 
+/// Finalizers that need no domain.
+const STANDARD: &[&str] = &["kubernetes", "orphan", "foregroundDeletion"];
+
+/// Of built-in kinds each finalizer has the name of a domain before it.
+fn domains(kind: &KindInfo, object: &Value, causes: &mut Vec<Cause>) {
+    let all = object["metadata"].get("finalizers").and_then(Value::as_array).into_iter().flatten();
+    for (index, name) in all.enumerate().filter(|_| !kind.is_custom()) {
+        if name.as_str().is_some_and(|name| !name.contains('/') && !STANDARD.contains(&name)) {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            causes.push(Cause::invalid(format!("metadata.finalizers[{index}]"), name, why));
+        }
+    }
+}
+
 /// What is wrong with the metadata of a new object.
 pub(super) fn create(kind: &KindInfo, object: &Value) -> Vec<Cause> {
     let name: fn(&str) -> Vec<String> = match kind.kind.as_str() {
@@ -111,7 +125,9 @@ pub(super) fn create(kind: &KindInfo, object: &Value) -> Vec<Cause> {
         "Service" => service_label,
         _ => subdomain,
     };
-    all(kind, object, name)
+    let mut causes = all(kind, object, name);
+    domains(kind, object, &mut causes);
+    causes
 }
 
 fn all(kind: &KindInfo, object: &Value, name_problems: fn(&str) -> Vec<String>) -> Vec<Cause> {

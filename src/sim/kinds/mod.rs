@@ -139,9 +139,10 @@ impl KindInfo {
         Of { group: &self.group, name: &self.plural }
     }
 
-    /// The kind as refusals name it.
+    /// The kind as refusals name it: events are those of the core group.
     pub fn named(&self) -> Of<'_> {
-        Of { group: &self.group, name: &self.kind }
+        let group = if self.kind == "Event" { "" } else { self.group.as_str() };
+        Of { group, name: &self.kind }
     }
 
     /// Reads an object: through its type, with its defaults. Gives the object and the fields that were not known.

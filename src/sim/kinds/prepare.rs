@@ -44,6 +44,9 @@ fn pod(pod: &mut Value) {
     let class = class(&pod["spec"]);
     pod["status"] = json!({"phase": "Pending", "qosClass": class});
     let spec = &mut pod["spec"];
+    if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|seconds| seconds < 0) {
+        spec["terminationGracePeriodSeconds"] = json!(1);
+    }
     if spec.get("serviceAccountName").is_none() {
         spec["serviceAccountName"] = json!("default");
         spec["serviceAccount"] = json!("default");

@@ -179,6 +179,9 @@ impl Schema {
             }
         }
         if causes.iter().any(|cause| cause.reason != "FieldValueInvalid" && cause.reason != "FieldValueDuplicate") {
+            if !self.has_rules() {
+                return causes;
+            }
             let why = "some validation rules were not checked because the object was invalid; correct the existing errors to \
                        complete validation";
             causes.push(Cause::invalid("<nil>", &Value::Null, why));
@@ -241,7 +244,7 @@ impl Schema {
         }
         if self.is_time && text.parse::<Timestamp>().is_err() {
             let why = format!("{path} in body must be of type date-time: {text:?}");
-            causes.push(Cause::invalid(path, value, &why));
+            causes.push(Cause::type_invalid(path, value, &why));
         }
     }
 
@@ -286,12 +289,20 @@ impl Schema {
         }
     }
 
+    /// Whether there is a rule at all.
+    fn has_rules(&self) -> bool {
+        let below = self.properties.values().chain(self.items.as_deref()).chain(self.additional.as_deref());
+        !self.rules.is_empty() || below.into_iter().any(Self::has_rules)
+    }
+
     fn ask_rules(&self, path: &str, value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
         if value.is_null() {
             return;
         }
         for rule in &self.rules {
-            let of = Value::from(self.of.map_or("object", Type::name));
+            // What may be a number or a text has no type of its own.
+            let of = self.of.filter(|of| *of != Type::IntOrString).map_or("", Type::name);
+            let of = Value::from(of);
             match rule.holds {
                 Some(holds) if holds(value, old) => {}
                 Some(_) => causes.push(Cause::invalid(path, &of, &rule.message)),

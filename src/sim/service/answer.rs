@@ -107,17 +107,18 @@ impl Answer {
     }
 
     /// What a deletion answers: the object, where it is there still or its kind says it, else a Status.
-    pub fn deleted(kind: &'static KindInfo, object: &Arc<Value>, gone: bool) -> Self {
+    pub fn deleted(kind: &'static KindInfo, object: &Arc<Value>, gone: bool, warnings: Vec<String>) -> Self {
         if !gone || kind.returns_deleted {
-            return Self::object(kind, object, 200);
+            return Self::Object { kind, object: from_storage(kind, object), code: 200, warnings };
         }
         let mut details = json!({"name": meta(object, "name"), "kind": kind.plural, "uid": meta(object, "uid")});
         if !kind.group.is_empty() {
             details["group"] = json!(kind.group);
         }
-        Self::plain(json!({
+        let body = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
-        }))
+        });
+        Self::Plain { body, code: 200, warnings }
     }
 
     /// As it is sent.
@@ -155,6 +156,9 @@ impl Answer {
             }
             Self::Page(page) => send(200, page.content_type, page.body, &[], head),
             Self::Text(text, code) => send(code, "text/plain; charset=utf-8", text.into_bytes(), &[], head),
+            Self::Refusal(status) if status.is_of_no_path() => {
+                Self::Text(format!("{}\n", status.message), status.code).response(form, head, now)
+            }
             Self::Refusal(status) => {
                 let body = status.to_value().to_string().into_bytes();
                 let mut response = send(status.code, "application/json", body, &[], head);

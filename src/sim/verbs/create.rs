@@ -87,12 +87,7 @@ pub(super) fn new(
         return Err(Status::invalid(kind.named(), &name, causes));
     }
     if versioned {
-        return Err(Status {
-            code: 500,
-            reason: "".into(),
-            message: "resourceVersion should not be set on objects to be created".to_owned(),
-            details: None,
-        });
+        return Err(Status::unexplained("resourceVersion should not be set on objects to be created"));
     }
     if let Some(there) = state.object(kind, target.namespace, &name) {
         return Err(taken(kind, &name, there, generated));

@@ -39,6 +39,10 @@ fn renamed<'a>(mut object: Value, from_to: impl Fn((&'a str, &'a str)) -> (&'a s
                 fields.insert(to.to_owned(), value);
             }
         }
+        // Where nobody reports, the older group says so, and the newer one nothing.
+        if version == NEW {
+            fields.retain(|name, value| !name.starts_with("reporting") || value.as_str() != Some(""));
+        }
         fields.insert("apiVersion".to_owned(), Value::from(version));
     }
     object

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Precondition
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::{Target, Write, delete, meta, word};
+use super::{Target, Write, delete, meta, unknown_fields, word};
 use crate::sim::{
     kinds::{self, KindInfo},
     selector::LabelSelector,
@@ -22,7 +22,14 @@ const BUDGET: Of<'_> = Of { group: "policy", name: "poddisruptionbudget" };
 ///
 /// Refuses: another name than the path's (400), a pod that is not there (404), another UID or version than the
 /// preconditions want (409), a budget without room (429), more than one budget (500).
-pub(crate) fn evict(state: &mut State, target: &Target<'_>, body: &Value, write: &Write) -> Result<(), Status> {
+///
+/// Gives what to warn of.
+pub(crate) fn evict(
+    state: &mut State,
+    target: &Target<'_>,
+    body: &Value,
+    write: &Write,
+) -> Result<Vec<String>, Status> {
     let said = word(body, &["kind"]);
     if !matches!(said, "" | "Eviction") {
         return Err(Status::bad_request(format!("{said} in version \"v1\" cannot be handled as a Eviction")));
@@ -35,6 +42,9 @@ pub(crate) fn evict(state: &mut State, target: &Target<'_>, body: &Value, write:
     if meta(body, "name") != target.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
+    let unknown = body.as_object().into_iter().flat_map(|fields| fields.keys());
+    let unknown = unknown.filter(|name| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "deleteOptions"));
+    let warnings = unknown_fields(target.kind, unknown.cloned().collect(), write)?;
     let mut options = match body.get("deleteOptions").filter(|options| !options.is_null()) {
         Some(options) => DeleteOptions::deserialize(options).map_err(|error| Status::bad_request(error.to_string()))?,
         None => DeleteOptions::default(),
@@ -49,10 +59,11 @@ pub(crate) fn evict(state: &mut State, target: &Target<'_>, body: &Value, write:
         if !over && meta(&pod, "deletionTimestamp").is_empty() && unversioned(&options) {
             over_version(&mut options, &pod);
         }
-        return finish(state, target, options, dry);
+    } else {
+        ask_budget(state, target, &pod, dry)?;
     }
-    ask_budget(state, target, &pod, dry)?;
-    finish(state, target, options, dry)
+    finish(state, target, options, dry)?;
+    Ok(warnings)
 }
 
 /// Whether a pod's budget has a say: one that does not run, or goes, disrupts nobody.

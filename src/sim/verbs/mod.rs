@@ -28,7 +28,7 @@ pub(crate) use delete::{delete, delete_collection};
 pub(crate) use event::from_storage;
 pub(crate) use eviction::evict;
 pub(crate) use list::{Page, Selection, get, list};
-pub(crate) use options::{delete_options, refuse_unknown, write_options};
+pub(crate) use options::{delete_options, deletion_warnings, refuse_unknown, write_options};
 pub(crate) use patch::patch;
 pub(crate) use read::read_body;
 pub(crate) use scale::{read_scale, write_scale};

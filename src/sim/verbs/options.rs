@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Unknown, Write};
 use crate::sim::{
+    kinds::KindInfo,
     request::Query,
     status::{Cause, Of, Status},
 };
@@ -82,9 +83,20 @@ pub(crate) fn delete_options(query: &Query, body: Option<Value>) -> Result<(Dele
 fn read(body: &Value) -> Result<DeleteOptions, Status> {
     let word = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
     if !matches!(word("kind"), "" | "DeleteOptions") {
-        return Err(Status::bad_request("decoded object cannot be converted to DeleteOptions"));
+        return Err(Status::unexplained("decoded object cannot be converted to DeleteOptions"));
     }
-    DeleteOptions::deserialize(body).map_err(|error| Status::bad_request(error.to_string()))
+    DeleteOptions::deserialize(body).map_err(|error| Status::unexplained(error.to_string()))
+}
+
+/// What a client should know that deletes an object of that kind in that way.
+pub(crate) fn deletion_warnings(kind: &KindInfo, options: &DeleteOptions) -> Vec<String> {
+    let said = options.propagation_policy.is_some() || options.orphan_dependents.is_some();
+    if kind.kind != "Job" || said {
+        return Vec::new();
+    }
+    let why = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set \
+               propagationPolicy=Orphan to suppress this warning";
+    vec![why.to_owned()]
 }
 
 /// Whether it is a dry run.

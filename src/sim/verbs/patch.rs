@@ -40,7 +40,9 @@ pub(crate) fn patch_type<'a>(target: &Target<'_>, content_type: Option<&'a str>)
     match kind {
         JSON | MERGE | APPLY => Ok(kind),
         STRATEGIC if !target.kind.is_custom() => Ok(kind),
-        _ if target.kind.is_custom() => Err(Status::unsupported_media_type(&[JSON, MERGE, APPLY].join(", "))),
+        _ if target.kind.is_custom() => {
+            Err(Status { details: None, ..Status::unsupported_media_type(&[JSON, MERGE, APPLY].join(", ")) })
+        }
         _ => Err(Status::unsupported_media_type(&[JSON, MERGE, STRATEGIC, APPLY].join(", "))),
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn read_body(content_type: Option<&str>, body: &[u8]) -> Result<(Valu
             let value: Value = serde_saphyr::from_slice(body).map_err(|error| unreadable(&error, body))?;
             Ok((value, Vec::new()))
         }
-        _ => Err(Status::unsupported_media_type("application/json, application/yaml")),
+        _ => Err(Status { details: None, ..Status::unsupported_media_type("application/json, application/yaml") }),
     }
 }
 

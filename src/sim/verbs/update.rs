@@ -22,6 +22,7 @@ pub(crate) fn update(state: &mut State, target: &Target<'_>, body: Value, write:
     name_fits(target, &object)?;
     let Some(old) = state.object(kind, target.namespace, target.name).cloned() else {
         if kind.create_on_update && target.subresource.is_none() {
+            uid_fits(kind, &object, &json!({"metadata": {"name": target.name}}))?;
             if let Some(metadata) = object["metadata"].as_object_mut() {
                 metadata.remove("resourceVersion");
             }
@@ -130,10 +131,9 @@ fn version_fits(target: &Target<'_>, object: &Value, old: &Value) -> Result<(), 
     let kind = target.kind;
     let said = match meta(object, "resourceVersion") {
         "" => 0,
-        text => text.parse::<u64>().map_err(|_| {
-            let cause = Cause::invalid("metadata.resourceVersion", &json!(text), "strconv.ParseUint: invalid syntax");
-            Status::invalid(kind.named(), target.name, vec![cause])
-        })?,
+        text => text
+            .parse::<u64>()
+            .map_err(|_| Status::unexplained(format!("strconv.ParseUint: parsing {text:?}: invalid syntax")))?,
     };
     if said == 0 {
         if kind.unconditional_update {

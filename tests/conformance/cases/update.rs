@@ -125,14 +125,16 @@ pub fn cases() -> Vec<Case> {
             c.merge("pods/a", json!({"spec": {"activeDeadlineSeconds": 200}})).await;
         }),
         case("a pod's tolerations can only become more", |c| async move {
-            c.given("pods", pod("a")).await;
-            c.json_patch("pods/a", json!([{"op": "add", "path": "/spec/tolerations/-", "value": {"key": "x", "operator": "Exists"}}]))
-                .await;
+            let tolerations = json!([{"key": "a", "operator": "Exists"}]);
+            c.given("pods", pod("a").with(json!({"spec": {"tolerations": tolerations}}))).await;
+            let another = json!({"key": "x", "operator": "Exists"});
+            c.json_patch("pods/a", json!([{"op": "add", "path": "/spec/tolerations/-", "value": another}])).await;
             c.merge("pods/a", json!({"spec": {"tolerations": []}})).await;
         }),
         case("a deployment's selector cannot be changed", |c| async move {
             c.given("deployments", deployment("a")).await;
-            let other = json!({"selector": {"matchLabels": {"app": "b"}}, "template": {"metadata": {"labels": {"app": "b"}}}});
+            let labels = json!({"app": "b"});
+            let other = json!({"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}}});
             c.merge("deployments/a", json!({"spec": other})).await;
         }),
         case("a stateful set's fields but for a few cannot be changed", |c| async move {

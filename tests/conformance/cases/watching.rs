@@ -8,19 +8,13 @@ use serde_json::json;
 use crate::{
     objects::{With, bound_pod, lease, pause, pod, policy, remediation},
     suite::{Case, case},
-    talk::Talk,
 };
-
-/// The version of the newest list.
-async fn now(c: &Talk, collection: &str) -> String {
-    c.look(collection).await.at("/metadata/resourceVersion").as_str().unwrap_or("-").to_owned()
-}
 
 pub fn cases() -> Vec<Case> {
     vec![
         case("a watch from a list's version has what comes after it, in order", |c| async move {
             c.given("leases", lease("before")).await;
-            let now = now(&c, "leases").await;
+            let now = c.moment("leases").await;
             let mut watch = c.watch(&format!("leases?watch=1&resourceVersion={now}")).await;
             c.given("leases", lease("a")).await;
             c.given("leases", lease("b")).await;
@@ -124,7 +118,7 @@ pub fn cases() -> Vec<Case> {
             watch.quiet().await;
         }),
         case("a dry run is no event", |c| async move {
-            let now = now(&c, "leases").await;
+            let now = c.moment("leases").await;
             let mut watch = c.watch(&format!("leases?watch=1&resourceVersion={now}")).await;
             c.post("leases?dryRun=All", lease("a")).await;
             watch.quiet().await;
@@ -176,14 +170,14 @@ pub fn cases() -> Vec<Case> {
             watch.quiet().await;
         }),
         case("a watch of one namespace has nothing of another", |c| async move {
-            let now = now(&c, "leases").await;
+            let now = c.moment("leases").await;
             let path = format!("/apis/coordination.k8s.io/v1/namespaces/not-there/leases?watch=1&resourceVersion={now}");
             let mut watch = c.watch(&path).await;
             c.given("leases", lease("a")).await;
             watch.quiet().await;
         }),
         case("a watch over all namespaces has what fits", |c| async move {
-            let now = now(&c, "leases").await;
+            let now = c.moment("leases").await;
             let path = "/apis/coordination.k8s.io/v1/leases?watch=1&labelSelector=conformance%3DNS";
             let mut watch = c.watch(&format!("{path}&resourceVersion={now}")).await;
             c.given("leases", lease("a").labelled(json!({"conformance": "NS"}))).await;
@@ -222,7 +216,7 @@ pub fn cases() -> Vec<Case> {
             watch.quiet().await;
         }),
         case("two watches have the same", |c| async move {
-            let now = now(&c, "leases").await;
+            let now = c.moment("leases").await;
             let mut one = c.watch(&format!("leases?watch=1&resourceVersion={now}")).await;
             let mut two = c.watch(&format!("leases?watch=1&resourceVersion={now}")).await;
             c.given("leases", lease("a")).await;
