@@ -93,13 +93,11 @@ where
             let (parts, body) = request.into_parts();
             // As much as etcd takes, and some more.
             let body = axum::body::to_bytes(Body::new(body), 3 << 20).await;
-            Ok(match body {
-                Ok(body) => this.answer(&parts.method, &parts.uri, &parts.headers, &body),
-                Err(_) => {
-                    let status =
-                        Status::new(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728");
-                    Answer::Refusal(status).response(Form::default(), false, Timestamp::default())
-                }
+            Ok(if let Ok(body) = body {
+                this.answer(&parts.method, &parts.uri, &parts.headers, &body)
+            } else {
+                let status = Status::new(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728");
+                Answer::Refusal(status).response(Form::default(), false, Timestamp::default())
             })
         })
     }

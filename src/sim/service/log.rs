@@ -111,8 +111,8 @@ fn new<'a>(sent: &str, log: &'a str) -> &'a str {
     }
     // As much of its end as is there still.
     let from = sent.ceil_char_boundary(sent.len().saturating_sub(OVERLAP));
-    let ends = sent[from..].char_indices().map(|(at, _)| &sent[from + at..]);
-    ends.filter_map(|end| log.find(end).map(|at| &log[at + end.len()..])).next().unwrap_or(log)
+    let mut ends = sent[from..].char_indices().map(|(at, _)| &sent[from + at..]);
+    ends.find_map(|end| log.find(end).map(|at| &log[at + end.len()..])).unwrap_or(log)
 }
 
 /// A log as it grows, until its pod is gone or its container has ended.
