@@ -25,9 +25,14 @@ RUN set -eu; \
 
 FROM dependencies AS build
 COPY src src
+# `paramedic demo` has in it what these folders ship.
+COPY demo-app/src demo-app/src
+COPY policies policies
+COPY rules rules
+COPY k8s/samples k8s/samples
 ARG PARAMEDIC_COMMIT=unknown
 # cargo goes by modification times, and those of the checkout may be older than the build of the empty sources.
-RUN find src -name '*.rs' -exec touch {} + \
+RUN find src demo-app/src -name '*.rs' -exec touch {} + \
     && PARAMEDIC_COMMIT="$PARAMEDIC_COMMIT" cargo build --release --locked --package paramedic --bins
 
 FROM dependencies AS build-demo-app

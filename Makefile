@@ -17,10 +17,13 @@ CONFORMANCE ?= $(CARGO) test --locked --workspace --test conformance --
 BENCH ?= benches/run
 CRDS ?= $(CARGO) run --locked --quiet --bin paramedic -- crd --out k8s/crds
 
-.PHONY: help test lint e2e e2e-full conformance conformance-record bench image crds docs
+.PHONY: help demo test lint e2e e2e-full conformance conformance-record bench image crds docs
 
 help: ## What there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+demo: ## Paramedic at work on this machine, in a minute: no cluster, nothing to install (DEMO="--keep" and the like)
+	$(CARGO) run --locked --release --bin paramedic -- demo $(DEMO)
 
 test: ## Unit and property tests, and stories that need no cluster
 	$(CARGO) test --locked --workspace

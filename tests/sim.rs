@@ -9,14 +9,14 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{Node, Pod},
-    policy::v1::PodDisruptionBudget,
-};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod, policy::v1::PodDisruptionBudget};
 use paramedic::{
     clock::Clock,
-    sim::{Cluster, Settings, http},
+    sim::{
+        Cluster, Settings,
+        controllers::{Controllers, Played, Program},
+        http,
+    },
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,7 @@ impl Desk {
         command
             .args(words(line))
             .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", &self.home)
             .env("KUBECONFIG", self.home.join("config"))
             .stdin(Stdio::piped())
@@ -109,35 +110,22 @@ fn parse<K: serde::de::DeserializeOwned>(object: Value) -> K {
     serde_json::from_value(object).unwrap()
 }
 
+/// Two pods of a Deployment, which are Ready, under a budget that lets none of them go.
 fn furnish(cluster: &Cluster) {
     cluster.with(|state| {
-        let node = json!({"metadata": {"name": "sim"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
-        state.create::<Node>(&parse(node)).unwrap();
         let labels = json!({"app": "web"});
-        let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}});
-        let mut deployment: Deployment = parse(json!({"metadata": {"name": "web", "namespace": "default"},
-            "spec": {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}}));
-        deployment = state.create(&deployment).unwrap();
-        deployment.status = Some(parse(json!({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2,
-            "readyReplicas": 2, "availableReplicas": 2, "conditions": [{"type": "Available", "status": "True"}]})));
-        state.update_status(&deployment).unwrap();
-        for name in ["web-1", "web-2"] {
-            let mut pod: Pod = parse(json!({"metadata": {"name": name, "namespace": "default", "labels": labels},
-                "spec": {"containers": [{"name": "web", "image": "web:1"}]}}));
-            pod = state.create(&pod).unwrap();
-            pod.status = Some(parse(json!({"phase": "Running", "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}],
-                "conditions": [{"type": "Ready", "status": "True"}],
-                "containerStatuses": [{"name": "web", "ready": true, "restartCount": 1, "image": "web:1", "imageID": "",
-                    "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
-                    "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": "2026-01-01T00:00:00Z"}}}]})));
-            state.update_status(&pod).unwrap();
-        }
+        let probe = json!({"httpGet": {"path": "/", "port": 80}});
+        let container = json!({"name": "web", "image": "web:1", "readinessProbe": probe});
+        let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [container]}});
+        let deployment = json!({"metadata": {"name": "web", "namespace": "default"},
+            "spec": {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}});
+        state.create::<Deployment>(&parse(deployment)).unwrap();
+        let pod = json!({"metadata": {"name": "alone", "namespace": "default", "labels": labels},
+            "spec": {"containers": [{"name": "web", "image": "web:1"}]}});
+        state.create::<Pod>(&parse(pod)).unwrap();
         let budget = json!({"metadata": {"name": "web", "namespace": "default"},
             "spec": {"minAvailable": 2, "selector": {"matchLabels": labels}}});
-        let mut budget: PodDisruptionBudget = state.create(&parse(budget)).unwrap();
-        budget.status = Some(parse(json!({"observedGeneration": 1, "currentHealthy": 2, "desiredHealthy": 2, "expectedPods": 2,
-            "disruptionsAllowed": 0})));
-        state.update_status(&budget).unwrap();
+        state.create::<PodDisruptionBudget>(&parse(budget)).unwrap();
     });
 }
 
@@ -150,8 +138,9 @@ spec:
   match: ['alertname="MemoryLeak"']
   target: {{kind: Pod}}
   steps:
-  - restartPod: {{}}
-    verify: {{within: {within}}}
+  # With what would be added: kubectl compares lists as a whole.
+  - restartPod: {{method: Evict}}
+    verify: {{within: {within}, stableFor: 1m}}
 "#
     )
 }
@@ -165,6 +154,9 @@ async fn with_desk(story: impl FnOnce(&Desk, &Cluster) + Send + 'static) {
     let cluster = Cluster::new(Settings::new(Clock::system()));
     furnish(&cluster);
     let stop = CancellationToken::new();
+    let (running, stopped) = (cluster.clone(), stop.clone());
+    let controllers = Controllers::new().with_nodes(1);
+    tokio::spawn(async move { running.run_with(controllers, Played::new(Program::serves()), stopped).await });
     let server = http::serve(cluster.service(), http::listen(None).await.unwrap(), stop.clone()).unwrap();
     let name = format!("paramedic-sim-{}-{:016x}", std::process::id(), fastrand::u64(..));
     let home = std::env::temp_dir().join(name);
@@ -186,37 +178,45 @@ async fn with_desk(story: impl FnOnce(&Desk, &Cluster) + Send + 'static) {
 async fn looking_around() {
     with_desk(|desk, _| {
         desk.says("version", &["Server Version: v1.34"]);
+        desk.says("cluster-info", &["control plane is running at https://127.0.0.1"]);
         desk.says("get --raw /version", &["gitVersion"]);
         desk.says("api-resources", &["remediationpolicies", "deploy", "paramedic.dev/v1alpha1"]);
         desk.says("api-versions", &["apps/v1", "paramedic.dev/v1alpha1"]);
-        let pods = desk.says("get pods -A", &["NAMESPACE", "web-1", "1/1", "Running", "1 ("]);
+        desk.says("wait --for=condition=Available deployment/web --timeout=20s", &["condition met"]);
+        desk.says("wait --for=condition=Ready pod/alone --timeout=20s", &["condition met"]);
+        let pods = desk.says("get pods -A", &["NAMESPACE", "alone", "web-", "1/1", "Running"]);
         assert!(!pods.contains("NODE"), "{pods}");
-        desk.says("get pods -o wide", &["NODE", "10.0.0.1"]);
-        desk.says("get pods -o yaml", &["kind: List", "OOMKilled"]);
-        desk.says("get pod web-1 -o jsonpath={.status.phase}", &["Running"]);
-        desk.says("get pods -o custom-columns=N:.metadata.name", &["web-2"]);
-        desk.says("get pods -l app=web --field-selector status.phase=Running --no-headers", &["web-1", "web-2"]);
-        desk.says("get all", &["pod/web-1", "deployment.apps/web", "2/2"]);
+        desk.says("get pods -o wide", &["NODE", "node-1", "READINESS GATES"]);
+        desk.says("get pods -o yaml", &["kind: List", "podIP:"]);
+        desk.says("get pod alone -o jsonpath={.status.phase}", &["Running"]);
+        desk.says("get pods -o custom-columns=N:.metadata.name", &["alone"]);
+        desk.says("get pods --sort-by=.metadata.name --show-labels", &["app=web", "LABELS"]);
+        desk.says("get pods -l app=web --field-selector status.phase=Running --no-headers", &["alone", "web-"]);
+        desk.says("get all", &["pod/alone", "deployment.apps/web", "2/2", "replicaset.apps/web-"]);
+        desk.says("get pdb,nodes,ns -A", &["poddisruptionbudget.policy/web", "node/node-1", "namespace/default"]);
         desk.says(
-            "get deploy,pdb,nodes,ns -A",
-            &["deployment.apps/web", "poddisruptionbudget.policy/web", "node/sim", "namespace/default"],
+            "get cm,secrets,svc,sa,pvc,leases,jobs,cj,sts,ds,rs,controllerrevisions,crds -A",
+            &["replicaset.apps/web-"],
         );
-        desk.says("describe pod web-1", &["OOMKilled", "Containers:", "Events:"]);
-        desk.says("describe deployment web", &["RollingUpdate", "2 desired"]);
-        desk.says("describe node sim", &["Name:", "sim"]);
+        desk.says("describe pod alone", &["Containers:", "Ready:", "Events:"]);
+        desk.says("describe deployment web", &["RollingUpdate", "2 desired", "NewReplicaSet:"]);
+        desk.says("describe node node-1", &["Name:", "alone"]);
         desk.says("describe pdb web", &["Min available"]);
         desk.says("explain pod.spec.containers", &["FIELDS", "image"]);
         desk.says("explain deployment.spec.replicas", &["FIELD: replicas <integer>"]);
         desk.says("explain remediationpolicy", &["GROUP:      paramedic.dev", "spec"]);
-        desk.says("explain remediationpolicy.spec", &["FIELDS", "-required-"]);
+        let spec = desk.says("explain remediationpolicy.spec", &["FIELDS", "-required-"]);
+        assert!(!spec.contains("<no description>"), "{spec}");
         desk.says("explain remediationpolicy.spec --recursive", &["restartPod"]);
         desk.says("auth can-i delete pods", &["yes"]);
-        desk.says("get events", &["No resources found"]);
-        desk.says("events", &["No events found"]);
+        desk.says("get events", &["LAST SEEN", "Started", "deployment/web"]);
+        desk.says("events", &["ScalingReplicaSet"]);
+        desk.says("logs alone", &[]);
         desk.fails("get pod missing", &["NotFound"]);
         desk.fails("get cats", &["doesn't have a resource type"]);
         desk.fails("top pods", &["Metrics API not available"]);
-        desk.fails("exec web-1 -- ls", &["simulated"]);
+        desk.fails("exec alone -- ls", &["the simulated cluster has no pods/exec"]);
+        desk.fails("create ingress x --rule=a/=b:80", &["simulated cluster"]);
     })
     .await;
 }
@@ -248,39 +248,48 @@ async fn applying_a_policy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn working_with_workloads() {
-    with_desk(|desk, cluster| {
+    with_desk(|desk, _| {
+        let done = "rollout status deployment/web --timeout=30s";
+        desk.says(done, &["successfully rolled out"]);
         desk.says("create ns shop", &["namespace/shop created"]);
-        desk.says("create deployment api --image=api:1 -n shop", &["deployment.apps/api created"]);
+        desk.says("create deployment api --image=api:1 --port 80 -n shop", &["deployment.apps/api created"]);
+        desk.says("create job once --image=x -n shop", &["job.batch/once created"]);
         desk.says("create configmap c --from-literal=a=b -n shop", &["created"]);
         desk.says("get cm,deploy -n shop", &["configmap/c", "deployment.apps/api"]);
         desk.says("scale deployment web --replicas=3", &["scaled"]);
+        desk.says(done, &["successfully rolled out"]);
         desk.says("set image deployment/web web=web:2", &["image updated"]);
+        desk.says(done, &["successfully rolled out"]);
         desk.says("rollout restart deployment/web", &["restarted"]);
-        desk.says("rollout history deployment/web", &["REVISION"]);
-        let web: Deployment = cluster.with(|state| state.get("default", "web")).unwrap();
-        let generation = web.metadata.generation;
-        assert_eq!(web.spec.as_ref().unwrap().replicas, Some(3));
-        cluster.with(|state| {
-            let mut web = web;
-            web.status.as_mut().unwrap().observed_generation = generation;
-            let status = web.status.as_mut().unwrap();
-            status.replicas = Some(3);
-            (status.updated_replicas, status.available_replicas) = (Some(3), Some(3));
-            state.update_status(&web).unwrap();
-        });
-        desk.says("rollout status deployment/web --timeout=10s", &["successfully rolled out"]);
-        desk.says("wait --for=condition=Available deployment/web --timeout=10s", &["condition met"]);
-        desk.says("wait --for=condition=Ready pod/web-1 --timeout=10s", &["condition met"]);
-        desk.says("cordon sim", &["cordoned"]);
-        desk.says("uncordon sim", &["uncordoned"]);
-        let edited = desk.says("get deploy web -o yaml", &[]).replace("replicas: 3", "replicas: 4");
+        desk.says(done, &["successfully rolled out"]);
+        desk.says("rollout history deployment/web", &["REVISION", "3"]);
+        desk.says("rollout undo deployment/web", &["rolled back"]);
+        desk.says(done, &["successfully rolled out"]);
+        let edited = desk.says("get deploy web -o yaml", &["replicas: 3"]).replace("replicas: 3", "replicas: 2");
         desk.says_of("replace -f -", &edited, &["replaced"]);
-        desk.says("delete pod web-2 --grace-period=0 --force=false --wait=false", &["deleted"]);
-        desk.says("delete ns shop --wait=false", &["deleted"]);
+        desk.says(done, &["successfully rolled out"]);
+        desk.says(
+            "patch pdb web --type json -p '[{\"op\": \"replace\", \"path\": \"/spec/minAvailable\", \"value\": 3}]'",
+            &["patched"],
+        );
         let eviction =
-            json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web-1"}}).to_string();
-        let refused = desk.run("create --raw /api/v1/namespaces/default/pods/web-1/eviction -f -", &eviction);
+            json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "alone"}}).to_string();
+        let refused = desk.run("create --raw /api/v1/namespaces/default/pods/alone/eviction -f -", &eviction);
         assert!(!refused.ok && refused.err.contains("disruption budget"), "{}", refused.err);
+        desk.says("delete pdb web", &["deleted"]);
+        // That warns of the pod that nobody makes anew.
+        let drained = desk.run("drain node-1 --force --timeout=30s", "");
+        assert!(drained.ok && drained.out.contains("node/node-1 drained"), "{}{}", drained.out, drained.err);
+        desk.says("get nodes", &["Ready,SchedulingDisabled"]);
+        desk.says("uncordon node-1", &["uncordoned"]);
+        desk.says(done, &["successfully rolled out"]);
+        desk.says("taint node node-1 a=b:PreferNoSchedule", &["tainted"]);
+        let pods = desk.says("get pods -l app=web -o name", &["pod/web-"]);
+        let pod = pods.lines().next().unwrap();
+        desk.says(&format!("delete {pod} --timeout=20s"), &["deleted"]);
+        desk.says(done, &["successfully rolled out"]);
+        desk.says("delete deployment web --timeout=20s", &["deleted"]);
+        desk.says("delete ns shop --wait=false", &["deleted"]);
     })
     .await;
 }
@@ -293,12 +302,14 @@ async fn watching() {
         std::thread::sleep(Duration::from_secs(2));
         let pod = json!({"metadata": {"name": "late", "namespace": "default"}, "spec": {"containers": [{"name": "a", "image": "x"}]}});
         cluster.with(|state| state.create::<Pod>(&parse(pod)).unwrap());
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(Duration::from_secs(2));
         assert!(Command::new("kill").arg(id.to_string()).status().unwrap().success());
         let output = child.wait_with_output().unwrap();
         let out = String::from_utf8(output.stdout).unwrap();
         assert_eq!(out.matches("NAME").count(), 1, "{out}");
-        assert!(out.contains("late") && out.contains("0/1"), "{out}");
+        let late: Vec<&str> = out.lines().filter(|line| line.starts_with("late")).collect();
+        assert!(late.first().is_some_and(|line| line.contains("0/1")), "{out}");
+        assert!(late.last().is_some_and(|line| line.contains("1/1")), "{out}");
     })
     .await;
 }

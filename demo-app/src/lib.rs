@@ -15,6 +15,7 @@
 //! | `POST /exit?code=3` | answers, then ends with that code |
 //! | `POST /fail/readiness`, `POST /fail/liveness` | lets that probe fail |
 //! | `POST /burn?threads=2&seconds=60` | keeps that many threads busy, for at most an hour |
+//! | `POST /corrupt` | leaves a broken file in `--scratch`, and crashes: now, and at each start until the file is gone |
 //! | `POST /recover` | is healthy again, and holds nothing; only a hang or an exit is beyond it |
 //!
 //! The leak writes to every page that it takes, so that resident memory really grows: `demo-app --leak` passes 300 MiB
@@ -29,6 +30,7 @@ mod patient;
 mod routes;
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,13 +48,35 @@ const LEAK_TICK: Duration = Duration::from_millis(20);
 /// How long the answer to `POST /exit` has to reach its caller.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// Serves on `listener` until a signal, or somebody's `POST /exit`, ends it; the code is what the process should end
-/// with.
-pub async fn run(options: &Options, listener: TcpListener) -> anyhow::Result<ExitCode> {
+/// The code of a crash over a broken scratch directory.
+const BROKEN_SCRATCH: u8 = 3;
+
+/// All that a `main` needs: takes the port, says which on standard output, and serves as [`run`] does. A scratch
+/// directory that `POST /corrupt` has left broken ends it at once, with a code that is no success.
+pub async fn start(options: &Options, ended: impl Future<Output = ()>) -> anyhow::Result<ExitCode> {
+    if let Some(file) = options.broken_scratch() {
+        eprintln!("demo-app: {} is broken, and nothing here can repair it", file.display());
+        return Ok(ExitCode::from(BROKEN_SCRATCH));
+    }
+    let listener = TcpListener::bind(options.listen).await?;
+    // With port 0 this line is how others learn the port.
+    println!("demo-app listens on http://{}", listener.local_addr()?);
+    run(options, listener, ended).await
+}
+
+/// Serves on `listener` until a signal, `ended`, or somebody's `POST /exit`, ends it; the code is what the process should
+/// end with.
+pub async fn run(
+    options: &Options,
+    listener: TcpListener,
+    ended: impl Future<Output = ()>,
+) -> anyhow::Result<ExitCode> {
     // Registered before the first request: as PID 1 of a container the process has no default handler to fall back on.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let patient = Arc::new(Patient::new(options.leak_rate_mib, options.leak_limit_mib));
+    let mut patient = Patient::new(options.leak_rate_mib, options.leak_limit_mib);
+    patient.scratch.clone_from(&options.scratch);
+    let patient = Arc::new(patient);
     let app = routes::router(Arc::clone(&patient));
     tokio::select! {
         served = axum::serve(listener, app) => served.map(|()| ExitCode::SUCCESS).map_err(Into::into),
@@ -62,6 +86,7 @@ pub async fn run(options: &Options, listener: TcpListener) -> anyhow::Result<Exi
             sleep(LAST_WORDS).await;
             Ok(ExitCode::from(code))
         }
+        () = ended => Ok(ExitCode::SUCCESS),
         _ = terminate.recv() => Ok(ExitCode::SUCCESS),
         _ = interrupt.recv() => Ok(ExitCode::SUCCESS),
     }

@@ -1,6 +1,7 @@
 //! The command line, and the illnesses that it can ask for.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
@@ -54,12 +55,24 @@ pub struct Options {
     #[arg(long, env = "DEMO_EXIT_CODE", value_name = "CODE")]
     pub exit_code: Option<u8>,
 
+    /// A directory of its own, as a pod's emptyDir is: `POST /corrupt` breaks it.
+    #[arg(long, env = "DEMO_SCRATCH", value_name = "DIR")]
+    pub scratch: Option<PathBuf>,
+
     /// Seconds after the start at which the illnesses of the other flags set in.
     #[arg(long, env = "DEMO_AFTER_SECONDS", default_value_t = 0, value_name = "SECONDS")]
     pub after_seconds: u64,
 }
 
+/// The file in the scratch directory that nothing can be started over.
+pub(crate) const BROKEN_FILE: &str = "broken";
+
 impl Options {
+    /// The file that makes a start impossible, where it is there.
+    pub(crate) fn broken_scratch(&self) -> Option<PathBuf> {
+        self.scratch.as_ref().map(|scratch| scratch.join(BROKEN_FILE)).filter(|file| file.exists())
+    }
+
     /// Brings on every illness that the flags name.
     pub(crate) fn apply(&self, patient: &Patient) -> Result<(), BurnError> {
         if self.leak {

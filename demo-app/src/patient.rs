@@ -2,6 +2,7 @@
 //!
 //! Nothing here answers a request or waits for one, so a test can make it ill and look at it.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub(crate) struct Patient {
     exit: watch::Sender<Option<u8>>,
     /// The threads that use the processor.
     pub(crate) burner: Burner,
+    /// A directory that it can break.
+    pub(crate) scratch: Option<PathBuf>,
 }
 
 /// Whether requests are left without an answer.
@@ -68,6 +71,7 @@ impl Patient {
             hang: Mutex::new(Hang::No),
             exit: watch::Sender::new(None),
             burner: Burner::default(),
+            scratch: None,
         }
     }
 

@@ -12,12 +12,14 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::BROKEN_SCRATCH;
 use crate::burn;
 use crate::metrics::{CONTENT_TYPE, Metrics};
+use crate::options::BROKEN_FILE;
 use crate::patient::{Patient, Report};
 
 /// Every path, for the `path` label of the request counter; anything else counts as `other`.
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 13] = [
     "/",
     "/metrics",
     "/healthz",
@@ -29,6 +31,7 @@ const PATHS: [&str; 12] = [
     "/fail/readiness",
     "/fail/liveness",
     "/burn",
+    "/corrupt",
     "/recover",
 ];
 
@@ -55,6 +58,7 @@ pub(crate) fn router(patient: Arc<Patient>) -> Router {
         .route("/fail/readiness", post(fail_readiness))
         .route("/fail/liveness", post(fail_liveness))
         .route("/burn", post(start_burning))
+        .route("/corrupt", post(corrupt))
         .route("/recover", post(recover))
         .layer(from_fn_with_state(Arc::clone(&app), answer))
         .with_state(app)
@@ -106,6 +110,10 @@ struct StartLeak {
 
 async fn start_leak(State(app): Shared, Query(query): Query<StartLeak>) -> Json<Report> {
     app.patient.leak().start(query.rate_mib, query.limit_mib);
+    let leak = app.patient.report().leak;
+    let mib = |bytes: u64| bytes / (1024 * 1024);
+    let (rate, limit) = (mib(leak.bytes_per_second), mib(leak.limit_bytes));
+    eprintln!("demo-app: leaking {rate} MiB/s up to {limit} MiB, as somebody asked for");
     report(State(app)).await
 }
 
@@ -180,6 +188,21 @@ async fn start_burning(State(app): Shared, Query(query): Query<Burn>) -> Respons
         Ok(()) => report(State(app)).await.into_response(),
         Err(problem @ burn::BurnError::OutOfBounds) => refusal(StatusCode::BAD_REQUEST, &problem.to_string()),
         Err(problem) => refusal(StatusCode::SERVICE_UNAVAILABLE, &problem.to_string()),
+    }
+}
+
+async fn corrupt(State(app): Shared) -> Response {
+    let Some(scratch) = &app.patient.scratch else {
+        return refusal(StatusCode::CONFLICT, "there is no --scratch to break");
+    };
+    let file = scratch.join(BROKEN_FILE);
+    match tokio::fs::write(&file, "not what it should be\n").await {
+        Ok(()) => {
+            eprintln!("demo-app: {} was broken, as somebody asked for", file.display());
+            app.patient.request_exit(BROKEN_SCRATCH);
+            report(State(app)).await.into_response()
+        }
+        Err(problem) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &format!("{}: {problem}", file.display())),
     }
 }
 

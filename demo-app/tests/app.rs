@@ -209,3 +209,30 @@ fn ends_promptly_with_a_request_open() {
     app.signal("TERM");
     assert_eq!(app.wait_for_end(Duration::from_secs(2)).code(), Some(0));
 }
+
+#[test]
+fn a_broken_scratch_directory_outlives_a_crash_and_not_itself() {
+    let scratch = std::env::temp_dir().join(format!("demo-app-scratch-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch).unwrap();
+    let flags = ["--scratch", scratch.to_str().unwrap()];
+    let mut app = App::start(&flags);
+    assert_eq!(app.post("/corrupt").0, 200);
+    assert_eq!(app.wait_for_end(Duration::from_secs(2)).code(), Some(3));
+
+    let again = || Command::new(env!("CARGO_BIN_EXE_demo-app")).args(["--listen", "127.0.0.1:0"]).args(flags).output();
+    let again = again().unwrap();
+    assert_eq!(again.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("broken"), "{again:?}");
+
+    std::fs::remove_dir_all(&scratch).unwrap();
+    std::fs::create_dir_all(&scratch).unwrap();
+    assert_eq!(App::start(&flags).get("/healthz").0, 200);
+    std::fs::remove_dir_all(&scratch).unwrap();
+}
+
+#[test]
+fn without_a_scratch_directory_there_is_nothing_to_break() {
+    let app = App::start(&[]);
+    assert_eq!(app.post("/corrupt").0, 409);
+    assert_eq!(app.get("/healthz").0, 200);
+}

@@ -2,7 +2,11 @@
 
 mod check;
 mod crd;
+mod demo;
+mod demo_app;
+mod leash;
 pub mod serve;
+mod stdin;
 
 use std::{process::ExitCode, sync::LazyLock};
 
@@ -33,10 +37,18 @@ struct Cli {
 enum Command {
     /// Takes alerts and repairs, until SIGTERM or SIGINT.
     Serve(serve::Args),
+    /// Shows Paramedic at work on this machine, in under a minute, without anything else.
+    Demo(demo::Args),
     /// Says what is wrong with policies in files, without a cluster.
     Check(check::Args),
     /// Prints the custom resource definitions.
     Crd(crd::Args),
+    /// The application that `demo` lets fall ill.
+    #[command(hide = true)]
+    DemoApp(demo_app::Args),
+    /// Runs a program until standard input is closed.
+    #[command(hide = true)]
+    Leash(leash::Args),
 }
 
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| format!("{} (commit {})", crate::VERSION, crate::COMMIT));
@@ -49,8 +61,11 @@ pub fn run() -> ExitCode {
     }
     let code = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Crd(args) => crd::run(&args),
+        Command::Leash(args) => leash::run(&args),
+        Command::DemoApp(args) => return demo_app::run(&args),
     };
     ExitCode::from(code)
 }

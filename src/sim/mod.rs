@@ -12,6 +12,7 @@ pub mod http;
 pub mod kinds;
 pub mod openapi;
 pub mod patch;
+mod protobuf;
 mod quantity;
 mod request;
 mod selector;

@@ -97,7 +97,15 @@ fn operations(kind: &KindInfo) -> Map<String, Value> {
     paths.insert(format!("{all}/{{name}}"), json!({
         "get": operation("get"), "put": operation("put"), "patch": operation("patch"), "delete": operation("delete"),
     }));
-    paths.insert(all, json!({"get": operation("list"), "post": operation("post")}));
+    let mut collection = json!({"get": operation("list"), "post": operation("post"), "parameters": []});
+    if kind.namespaced {
+        collection["parameters"] =
+            json!([{"name": "namespace", "in": "path", "required": true, "schema": {"type": "string"}}]);
+    }
+    if kind.verbs.contains(&"deletecollection") {
+        collection["delete"] = operation("deletecollection");
+    }
+    paths.insert(all, collection);
     paths
 }
 

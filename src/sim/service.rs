@@ -119,9 +119,10 @@ impl Asked<'_> {
     /// What somebody may do is asked by creating a review, which nobody keeps.
     fn review(&self) -> Option<Answer> {
         let path = self.uri.path();
-        let asked = path.contains("review").then(|| serde_json::from_slice(self.body).ok())??;
-        let body = discovery::review(path, asked)?;
-        Some(Answer::Plain { body, code: 201, warnings: Vec::new() })
+        discovery::is_review(path).then(|| match verbs::read_body(self.header(header::CONTENT_TYPE), self.body) {
+            Ok((asked, _)) => Answer::Plain { body: discovery::review(asked), code: 201, warnings: Vec::new() },
+            Err(status) => Answer::Refusal(status),
+        })
     }
 
     /// What is at a path of no objects.

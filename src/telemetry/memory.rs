@@ -1,4 +1,4 @@
-//! The process's resident memory, as Linux tells it.
+//! Resident memory of processes, as Linux tells it.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub struct ResidentMemory;
 
 impl Collector for ResidentMemory {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let Some(bytes) = resident_bytes() else { return Ok(()) };
+        let Some(bytes) = resident_bytes("self") else { return Ok(()) };
         let gauge = ConstGauge::new(bytes);
         let unit = Some(&Unit::Bytes);
         let help = "Resident memory of the process";
@@ -25,9 +25,9 @@ impl Collector for ResidentMemory {
     }
 }
 
-/// The kernel's own figure in kB: no page size to know.
-fn resident_bytes() -> Option<i64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+/// Of `self`, or of a process by its number. The kernel's own figure in kB: no page size to know.
+pub fn resident_bytes(process: &str) -> Option<i64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<i64>().ok()?.checked_mul(1024)
 }

@@ -2,7 +2,7 @@
 
 mod labels;
 pub mod logs;
-mod memory;
+pub mod memory;
 pub mod metrics;
 mod outage;
 mod watched;

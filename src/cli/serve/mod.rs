@@ -14,7 +14,7 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{OK, PROBLEMS, USAGE};
+use super::{OK, PROBLEMS, USAGE, stdin};
 use crate::{
     clients::{Alertmanager, AlertmanagerError},
     clock::Clock,
@@ -58,6 +58,9 @@ pub struct Args {
     /// The cluster to work on. Default: as kubectl finds it, else the pod's service account.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+    /// End, as at SIGTERM, when standard input does: a pipe that whoever started this holds open.
+    #[arg(long, hide = true)]
+    until_stdin_closes: bool,
 }
 
 /// Every setting's variable with its default, for `--help`.
@@ -124,6 +127,7 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
     // Taken first, so that a signal during the start is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let abandoned = stdin::closed_if(args.until_stdin_closes);
 
     let config = Arc::new(configuration(args)?);
     logs::install(&config.log)?;
@@ -160,6 +164,7 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
         biased;
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
+        () = abandoned => None,
         ended = tasks.first_end() => Some(ended),
         ended = servers.first_end() => Some(ended),
     };

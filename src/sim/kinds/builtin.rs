@@ -133,6 +133,9 @@ pub(super) fn table() -> Vec<KindInfo> {
     rows
 }
 
+/// Those of a kind that comes from a definition, in the order in which discovery has them.
+const CUSTOM_VERBS: &[&str] = &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+
 /// Our own kinds, from their definitions.
 fn own(first: usize) -> Vec<KindInfo> {
     let definitions = api::crds().into_iter().enumerate();
@@ -155,7 +158,7 @@ fn custom(storage: usize, definition: CustomResourceDefinition) -> Option<KindIn
         categories: spec.names.categories.unwrap_or_default(),
         namespaced: spec.scope == "Namespaced",
         subresources: if has_status { vec!["status"] } else { Vec::new() },
-        verbs: ALL_VERBS,
+        verbs: CUSTOM_VERBS,
         unconditional_update: false,
         create_on_update: false,
         generation: Generation::Custom,

@@ -236,7 +236,12 @@ pub(super) fn apply(
             entry.fields = wanted;
             writer.api_version.clone_into(&mut entry.api_version);
         }
-        None => entries.push(Entry::new(writer, true, wanted)),
+        None => {
+            let mut entry = Entry::new(writer, true, wanted);
+            // Who only says what is so already has no time.
+            entry.time = entry.time.filter(|_| written);
+            entries.push(entry);
+        }
     }
     entries.retain(|entry| !entry.fields.is_empty());
     put(&mut new, entries);

@@ -8,7 +8,7 @@ mod set;
 mod strategic;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Why a patch is not applied.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -45,19 +45,34 @@ pub fn merge(current: &Value, patch: &Value) -> Value {
     patched
 }
 
-/// Applies a JSON patch (RFC 6902), given as it came.
+/// Applies a JSON patch (RFC 6902), given as it came. Unlike there, and as the API server has it, what is not there can be
+/// replaced in an object.
 pub fn json(current: &Value, patch: &[u8]) -> Result<Value, Refused> {
-    let patch: json_patch::Patch =
+    let patch: Vec<Map<String, Value>> =
         serde_json::from_slice(patch).map_err(|err| Refused::BadRequest(format!("error decoding patch: {err}")))?;
-    if patch.0.len() > MOST_OPERATIONS {
+    if patch.len() > MOST_OPERATIONS {
         return Err(Refused::TooLarge(format!(
             "The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {}",
-            patch.0.len()
+            patch.len()
         )));
     }
+    let unprocessable = |err: &dyn std::error::Error| Refused::Unprocessable(err.to_string());
     let mut patched = current.clone();
-    json_patch::patch(&mut patched, &patch).map_err(|err| Refused::Unprocessable(err.to_string()))?;
+    for mut operation in patch {
+        if operation.get("op").is_some_and(|op| op == "replace") && adds(&patched, operation.get("path")) {
+            operation.insert("op".to_owned(), Value::from("add"));
+        }
+        let operation = serde_json::from_value(Value::Object(operation)).map_err(|err| unprocessable(&err))?;
+        json_patch::patch(&mut patched, &[operation]).map_err(|err| unprocessable(&err))?;
+    }
     Ok(patched)
+}
+
+/// Whether that path leads to a field that an object does not have yet.
+fn adds(object: &Value, path: Option<&Value>) -> bool {
+    let Some(path) = path.and_then(Value::as_str) else { return false };
+    let Some((parent, _)) = path.rsplit_once('/') else { return false };
+    object.pointer(path).is_none() && object.pointer(parent).is_some_and(Value::is_object)
 }
 
 /// Who makes a write, and of which kind the object is.

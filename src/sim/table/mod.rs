@@ -66,7 +66,7 @@ pub fn table<'a>(
     let rows: Vec<Value> = objects.into_iter().map(|object| row(kind, object, include, now)).collect();
     let mut shown = json!({});
     for name in ["resourceVersion", "continue", "remainingItemCount"] {
-        if let Some(value) = metadata.get(name) {
+        if let Some(value) = metadata.get(name).filter(|value| value.as_str() != Some("")) {
             shown[name] = value.clone();
         }
     }

@@ -1,11 +1,11 @@
-//! Reads a body: JSON or YAML, and which fields are there twice.
+//! Reads a body: JSON, YAML or what kubectl sends as protobuf, and which fields are there twice.
 
 use std::{cell::RefCell, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::sim::status::Status;
+use crate::sim::{protobuf, status::Status};
 
 /// The types of bodies that are read.
 const JSON: &str = "application/json";
@@ -22,6 +22,14 @@ pub(crate) fn read_body(content_type: Option<&str>, body: &[u8]) -> Result<(Valu
             let value: Value = serde_saphyr::from_slice(body).map_err(|error| unreadable(&error, body))?;
             Ok((value, Vec::new()))
         }
+        protobuf::CONTENT_TYPE => match protobuf::read(body) {
+            Ok(value) => Ok((value, Vec::new())),
+            Err(why) => {
+                let message =
+                    format!("{why}; the simulated cluster takes JSON and YAML, as `kubectl apply -f` sends it");
+                Err(Status::new(415, "UnsupportedMediaType", message))
+            }
+        },
         _ => Err(Status { details: None, ..Status::unsupported_media_type("application/json, application/yaml") }),
     }
 }

@@ -1,0 +1,197 @@
+//! `paramedic demo`: Paramedic at work on this machine, without anything else. A Kubernetes in memory, the real server, and
+//! an application whose memory really grows; the timeline tells what the cluster shows.
+
+mod directory;
+mod monitor;
+mod processes;
+mod scenario;
+mod screen;
+mod seen;
+mod stage;
+mod story;
+mod summary;
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::ValueEnum;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use self::{
+    directory::Directory,
+    monitor::prometheus::Programs,
+    scenario::Scenario,
+    screen::{Mood, Screen, Who},
+    stage::{Failure, Stage, objects},
+};
+use super::{OK, PROBLEMS, USAGE};
+
+/// The shipped policy as it is used here, for kubectl.
+const POLICY_FILE: &str = "policy.json";
+/// What a shell says of a process that a signal ended.
+const INTERRUPTED: u8 = 130;
+const TERMINATED: u8 = 143;
+
+/// Options of `demo`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What is shown.
+    #[arg(long, value_enum, default_value_t, value_name = "SCENARIO")]
+    scenario: Scenario,
+    /// Stay up afterwards, for kubectl and for alerts of one's own, until Ctrl-C.
+    #[arg(long)]
+    keep: bool,
+    /// With the real prometheus and alertmanager from PATH, for the scenario `leak`.
+    #[arg(long)]
+    prometheus: bool,
+    /// Leave the directory with configurations and logs.
+    #[arg(long)]
+    keep_files: bool,
+}
+
+/// How far it came.
+#[derive(Default)]
+struct Progress {
+    stage: Option<Stage>,
+    /// All was shown; only whoever looks at it holds it up.
+    shown: bool,
+}
+
+/// How it ended.
+enum Ending {
+    Well,
+    Badly(Failure),
+    Signalled(u8),
+}
+
+/// Runs the subcommand; gives the exit code.
+pub fn run(args: &Args) -> u8 {
+    let screen = Screen::stdout();
+    if args.scenario == Scenario::List {
+        list(&screen);
+        return OK;
+    }
+    let programs = match programs(args) {
+        Ok(programs) => programs,
+        Err(problem) => {
+            eprintln!("paramedic demo: {problem}");
+            return USAGE;
+        }
+    };
+    let text =
+        "a Kubernetes in memory, the real server, and an application that falls ill: all of it local, gone afterwards";
+    screen.tell(Who::Demo, Mood::Plain, text);
+    let (directory, runtime) = match prepare() {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            eprintln!("paramedic demo: {error}");
+            return PROBLEMS;
+        }
+    };
+    let mut directory = directory;
+    let ending = runtime.block_on(perform(args, programs, &screen, directory.path().to_owned()));
+    // Nothing writes into the directory any more when it goes.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    screen.clear_rows();
+    let failed = matches!(ending, Ending::Badly(_));
+    if failed || args.keep_files {
+        directory.keep();
+        screen.text(&format!("configurations and logs are in {}", directory.path().display()));
+    }
+    match ending {
+        Ending::Well => OK,
+        Ending::Signalled(code) => code,
+        Ending::Badly(failure) => {
+            eprintln!("paramedic demo: {failure}");
+            PROBLEMS
+        }
+    }
+}
+
+/// The real programs, where they are asked for.
+fn programs(args: &Args) -> Result<Option<Programs>, String> {
+    match args.scenario {
+        _ if !args.prometheus => Ok(None),
+        Scenario::Leak => Programs::find().map(Some).map_err(|error| error.to_string()),
+        _ => Err("--prometheus goes with --scenario leak: the others play tricks on Alertmanager".to_owned()),
+    }
+}
+
+fn prepare() -> std::io::Result<(Directory, tokio::runtime::Runtime)> {
+    Ok((Directory::new()?, tokio::runtime::Builder::new_multi_thread().enable_all().build()?))
+}
+
+fn list(screen: &Screen) {
+    for scenario in Scenario::value_variants() {
+        let Some(value) = scenario.to_possible_value() else { continue };
+        let help = value.get_help().map(ToString::to_string).unwrap_or_default();
+        screen.verbatim(&format!("{:<18} {help}", value.get_name()));
+    }
+}
+
+/// Starts the stage, plays, and ends it: also where it is interrupted.
+async fn perform(args: &Args, programs: Option<Programs>, screen: &Screen, dir: PathBuf) -> Ending {
+    let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+        (Err(error), _) | (_, Err(error)) => return Ending::Badly(anyhow::Error::from(error).into()),
+    };
+    let mut progress = Progress::default();
+    let ending = tokio::select! {
+        biased;
+        code = signalled(&mut interrupt, &mut terminate) => {
+            screen.clear_rows();
+            screen.tell(Who::Demo, Mood::Plain, "told to end: everything is taken away");
+            Ending::Signalled(code)
+        }
+        played = play(args, programs, screen, dir, &mut progress) => match played {
+            Ok(()) => Ending::Well,
+            Err(failure) => Ending::Badly(failure),
+        },
+    };
+    let Progress { stage, shown } = progress;
+    if let Some(stage) = stage {
+        if matches!(ending, Ending::Badly(_)) {
+            let logs: Vec<String> = stage.logs().iter().map(|log| log.display().to_string()).collect();
+            screen.tell(Who::Demo, Mood::Bad, format!("that did not go as it should; the logs: {}", logs.join(", ")));
+        }
+        stage.end().await;
+    }
+    // What was to be shown was shown; the signal only said that it has been looked at for long enough.
+    if shown { Ending::Well } else { ending }
+}
+
+async fn signalled(interrupt: &mut Signal, terminate: &mut Signal) -> u8 {
+    tokio::select! {
+        _ = interrupt.recv() => INTERRUPTED,
+        _ = terminate.recv() => TERMINATED,
+    }
+}
+
+async fn play(
+    args: &Args,
+    programs: Option<Programs>,
+    screen: &Screen,
+    dir: PathBuf,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
+    let wanted = args.scenario.wanted(programs)?;
+    if let Some(policy) = wanted.objects.last() {
+        let text = serde_json::to_string_pretty(policy).map_err(anyhow::Error::from)?;
+        std::fs::write(dir.join(POLICY_FILE), text).map_err(anyhow::Error::from)?;
+    }
+    if args.scenario != Scenario::CrashLoop {
+        let text = format!("policies/restart-leaking-app.yaml, changed to act, and soon: {}", objects::CHANGES);
+        screen.tell(Who::Demo, Mood::Plain, text);
+    }
+    let stage = progress.stage.insert(Stage::start(screen.clone(), dir, wanted).await?);
+    args.scenario.play(stage).await?;
+    if !args.keep {
+        stage.quiet();
+    }
+    summary::show(stage);
+    summary::how_to_go_on(stage, args.scenario, args.keep);
+    progress.shown = true;
+    if args.keep {
+        std::future::pending::<()>().await;
+    }
+    Ok(())
+}
