@@ -109,9 +109,10 @@ fn new<'a>(sent: &str, log: &'a str) -> &'a str {
     if let Some(new) = log.strip_prefix(sent) {
         return new;
     }
-    // As much of its end as is there still.
+    // As many of its last lines as are there still.
     let from = sent.ceil_char_boundary(sent.len().saturating_sub(OVERLAP));
-    let mut ends = sent[from..].char_indices().map(|(at, _)| &sent[from + at..]);
+    let lines = std::iter::once(from).chain(sent[from..].match_indices('\n').map(|(at, _)| from + at + 1));
+    let mut ends = lines.map(|at| &sent[at..]).filter(|end| !end.is_empty());
     ends.find_map(|end| log.find(end).map(|at| &log[at + end.len()..])).unwrap_or(log)
 }
 
