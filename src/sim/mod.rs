@@ -38,7 +38,7 @@ pub use service::{ApiBody, ApiService};
 pub use state::{Change, State};
 pub use status::{Cause, Details, Of, Status};
 
-use self::controllers::ContainerId;
+use self::controllers::{ContainerId, Runtime};
 use crate::clock::Clock;
 
 /// How a simulated cluster is.
@@ -71,11 +71,19 @@ pub struct Cluster {
 struct Core {
     state: Mutex<State>,
     sleepers: Mutex<Sleepers>,
-    logs: Mutex<Option<Logs>>,
+    /// What runs the containers, while it does.
+    runtime: Mutex<Option<Arc<Mutex<dyn Runtime>>>>,
 }
 
-/// Tells what a container wrote; whoever runs the containers does.
-type Logs = Box<dyn Fn(&ContainerId, bool) -> Option<String> + Send>;
+/// What runs the containers is known for as long as this lives.
+#[derive(Debug)]
+struct Lent(Cluster);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        *self.0.core.runtime.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
 
 /// Who waits for the next write, in the order in which they came.
 #[derive(Default)]
@@ -101,7 +109,7 @@ impl Cluster {
     pub fn new(settings: Settings) -> Self {
         let mut state = State::new(settings.clock, settings.seed, settings.history, settings.managed_fields);
         verbs::furnish(&mut state);
-        let core = Core { state: Mutex::new(state), sleepers: Mutex::default(), logs: Mutex::default() };
+        let core = Core { state: Mutex::new(state), sleepers: Mutex::default(), runtime: Mutex::new(None) };
         Self { core: Arc::new(core), seen: AtomicU64::new(0) }
     }
 
@@ -141,16 +149,6 @@ impl Cluster {
         self.seen.store(revision, Ordering::Relaxed);
     }
 
-    /// Says who tells what containers wrote, which is asked without the state being held: for `kubectl logs`.
-    pub fn set_logs(&self, tell: impl Fn(&ContainerId, bool) -> Option<String> + Send + 'static) {
-        *self.core.logs.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(tell));
-    }
-
-    fn log(&self, id: &ContainerId, previous: bool) -> Option<String> {
-        let logs = self.core.logs.lock().unwrap_or_else(PoisonError::into_inner);
-        logs.as_ref().and_then(|tell| tell(id, previous))
-    }
-
     /// Ready with the newest revision as soon as it is above that one.
     fn poll_after(&self, revision: u64, place: &mut Place, context: &Context<'_>) -> Poll<u64> {
         // The state stays locked until the place in the queue is taken: no write can come between.
@@ -175,6 +173,18 @@ impl Cluster {
         if let Some(number) = place.0 {
             self.sleepers().waiting.remove(&number);
         }
+    }
+
+    /// Lets logs be asked of what runs the containers.
+    fn lend(&self, runtime: Arc<Mutex<dyn Runtime>>) -> Lent {
+        *self.core.runtime.lock().unwrap_or_else(PoisonError::into_inner) = Some(runtime);
+        Lent(self.clone())
+    }
+
+    /// What a container wrote in this run, or in the one before.
+    fn log(&self, id: &ContainerId, previous: bool) -> Option<String> {
+        let runtime = self.core.runtime.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        runtime.lock().unwrap_or_else(PoisonError::into_inner).log(id, previous)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

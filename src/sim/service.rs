@@ -58,12 +58,11 @@ impl ApiService {
                 return Ok((form, asked.elsewhere()));
             };
             let request = request?;
-            if request.subresource.as_deref() == Some("log") {
-                // The runtime is asked, which may be waiting for the state.
-                return Ok((form, log::read(&self.cluster, &request)?));
-            }
             if request.verb == Verb::Watch {
                 return Ok((form, watch::open(&self.cluster, &request, form)?));
+            }
+            if request.verb == Verb::Get && request.subresource.as_deref() == Some("log") {
+                return Ok((form, log::read(&self.cluster, &request)?));
             }
             self.cluster.with(|state| asked.of_objects(state, &request)).map(|answer| (form, answer))
         });

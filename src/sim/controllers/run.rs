@@ -1,7 +1,7 @@
 //! The loop that runs the controllers of a cluster.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -27,14 +27,13 @@ impl Cluster {
         stop: CancellationToken,
     ) {
         let cluster = self.clone();
-        // Shared with whoever asks for logs. That one must not hold the state meanwhile, as the loop takes it first.
         let runtime = Arc::new(Mutex::new(runtime));
-        let logs = Arc::downgrade(&runtime);
-        cluster.set_logs(move |id, previous| held(&*logs.upgrade()?).log(id, previous));
+        let _lent = self.lend(runtime.clone());
         loop {
             let (now, next) = cluster.with(|state| {
                 let now = state.now();
-                (now, controllers.step(state, &mut *held(&runtime), now))
+                let mut runtime = runtime.lock().unwrap_or_else(PoisonError::into_inner);
+                (now, controllers.step(state, &mut *runtime, now))
             });
             let due = async {
                 match next {
@@ -53,8 +52,4 @@ impl Cluster {
             }
         }
     }
-}
-
-fn held<R>(runtime: &Mutex<R>) -> MutexGuard<'_, R> {
-    runtime.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,6 @@
 //! long as it is ready it counts as ready.
 
 mod claims;
-mod revisions;
 
 use std::sync::Arc;
 
@@ -17,20 +16,18 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{DeleteOptions, Preconditions},
 };
 
-use self::revisions::Revisions;
 use super::{
     Context, Done,
     events::Note,
     objects::{Key, count, earlier, is_deleting, is_empty, key_of, name, owned_by},
     replicas::{available_at, claim, from_template, is_namespace_going, is_ready, phase},
+    revisions::{self, History, REVISION, Revisions, of as revision},
 };
 use crate::sim::Status;
 
 const NAME: &str = "statefulset-controller";
 const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
 const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
-/// Which revision a pod is of.
-pub(super) const REVISION: &str = "controller-revision-hash";
 
 /// A StatefulSet under work.
 struct Work<'c, 's> {
@@ -52,12 +49,20 @@ pub(super) fn reconcile(context: &mut Context<'_>, key: &Key) -> Done {
     let member = |pod: &Pod| ordinal(pod).is_some_and(|(parent, _)| parent == own);
     let mut pods = claim(context, |view| &view.pods, &*set, &spec.selector, member)?;
     pods.sort_by_key(|pod| number(pod));
-    let revisions = revisions::follow(context, &set, &spec)?;
+    let status = set.status.as_ref();
+    let history = History {
+        owner: &*set,
+        selector: &spec.selector,
+        template: &spec.template,
+        collisions: status.and_then(|status| status.collision_count),
+        current: status.and_then(|status| status.current_revision.as_deref()),
+    };
+    let revisions = revisions::follow(context, &history)?;
     let mut work = Work { context, set, spec: &spec, revisions, pods };
     let done = if is_deleting(&work.set.metadata) { Ok(()) } else { work.go() };
     let again = work.write_status()?;
     done?;
-    work.revisions.truncate(work.context, &spec, &work.pods)?;
+    work.revisions.truncate(work.context, spec.revision_history_limit, &work.pods)?;
     Ok(again)
 }
 
@@ -69,10 +74,6 @@ fn ordinal(pod: &Pod) -> Option<(&str, i32)> {
 
 fn number(pod: &Pod) -> i32 {
     ordinal(pod).map_or(-1, |(_, number)| number)
-}
-
-fn revision(pod: &Pod) -> &str {
-    pod.metadata.labels.as_ref().and_then(|labels| labels.get(REVISION)).map(String::as_str).unwrap_or_default()
 }
 
 impl Work<'_, '_> {
