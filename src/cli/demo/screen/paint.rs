@@ -7,6 +7,8 @@ const MARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'
 /// Columns of a bar, and of a sparkline.
 const BAR: usize = 20;
 const SPARK: usize = 16;
+/// One in so many samples is drawn in a sparkline.
+const EACH: usize = 4;
 const MIB: u64 = 1024 * 1024;
 
 /// A pod's memory over time, and how it is.
@@ -28,8 +30,10 @@ impl Row {
         let now = self.memory.last().copied().unwrap_or_default();
         let top = self.threshold.saturating_mul(4) / 3;
         let too_much = now > self.threshold;
-        let recent = self.memory.get(self.memory.len().saturating_sub(SPARK)..).unwrap_or_default();
-        let spark = sparkline(recent, top);
+        // The newest last, and those before it at the same distance from it each time.
+        let mut recent: Vec<u64> = self.memory.iter().rev().step_by(EACH).take(SPARK).copied().collect();
+        recent.reverse();
+        let spark = sparkline(&recent, top);
         let bar = bar(now, self.threshold, top);
         let painted = |text: String| if too_much { style(text).red() } else { style(text).green() };
         let figure = format!("{:>4} MiB", now / MIB);
