@@ -9,12 +9,13 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod, policy::v1::PodDisruptionBudget};
 use paramedic::{
     clock::Clock,
     sim::{
         Cluster, Settings,
-        controllers::{Controllers, Played, Program},
+        controllers::{ContainerId, ContainerState, Controllers, Played, Program, Runtime},
         http,
     },
 };
@@ -110,6 +111,39 @@ fn parse<K: serde::de::DeserializeOwned>(object: Value) -> K {
     serde_json::from_value(object).unwrap()
 }
 
+/// Played containers that say something.
+struct Talking(Played);
+
+impl Runtime for Talking {
+    fn start(&mut self, pod: &Pod, container: &str, now: Timestamp) -> Result<(), String> {
+        self.0.start(pod, container, now)
+    }
+
+    fn state(&mut self, id: &ContainerId, now: Timestamp) -> ContainerState {
+        self.0.state(id, now)
+    }
+
+    fn stop(&mut self, id: &ContainerId, grace: Duration, now: Timestamp) {
+        self.0.stop(id, grace, now);
+    }
+
+    fn forget(&mut self, pod: &str) {
+        self.0.forget(pod);
+    }
+
+    fn changed(&mut self, now: Timestamp) -> Vec<String> {
+        self.0.changed(now)
+    }
+
+    fn next(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.0.next(now)
+    }
+
+    fn log(&mut self, id: &ContainerId, _previous: bool) -> Option<String> {
+        Some(format!("starting\nthis is {}\n", id.container))
+    }
+}
+
 /// Two pods of a Deployment, which are Ready, under a budget that lets none of them go.
 fn furnish(cluster: &Cluster) {
     cluster.with(|state| {
@@ -156,7 +190,7 @@ async fn with_desk(story: impl FnOnce(&Desk, &Cluster) + Send + 'static) {
     let stop = CancellationToken::new();
     let (running, stopped) = (cluster.clone(), stop.clone());
     let controllers = Controllers::new().with_nodes(1);
-    tokio::spawn(async move { running.run_with(controllers, Played::new(Program::serves()), stopped).await });
+    tokio::spawn(async move { running.run_with(controllers, Talking(Played::new(Program::serves())), stopped).await });
     let server = http::serve(cluster.service(), http::listen(None).await.unwrap(), stop.clone()).unwrap();
     let name = format!("paramedic-sim-{}-{:016x}", std::process::id(), fastrand::u64(..));
     let home = std::env::temp_dir().join(name);
@@ -211,7 +245,11 @@ async fn looking_around() {
         desk.says("auth can-i delete pods", &["yes"]);
         desk.says("get events", &["LAST SEEN", "Started", "deployment/web"]);
         desk.says("events", &["ScalingReplicaSet"]);
-        desk.says("logs alone", &[]);
+        assert_eq!(desk.says("logs alone", &[]), "starting\nthis is web\n");
+        assert_eq!(desk.says("logs deployment/web --tail=1", &[]), "this is web\n");
+        assert_eq!(desk.says("logs -l app=web --tail=1 --prefix", &["[pod/alone/web] this is web"]).lines().count(), 3);
+        desk.fails("logs alone -c other", &["container other is not valid for pod alone"]);
+        desk.fails("logs alone --previous", &["previous terminated container"]);
         desk.fails("get pod missing", &["NotFound"]);
         desk.fails("get cats", &["doesn't have a resource type"]);
         desk.fails("top pods", &["Metrics API not available"]);
@@ -297,6 +335,8 @@ async fn working_with_workloads() {
 #[tokio::test(flavor = "multi_thread")]
 async fn watching() {
     with_desk(|desk, cluster| {
+        desk.says("wait --for=condition=Ready pod/alone --timeout=20s", &["condition met"]);
+        let log = desk.command("logs -f alone").spawn().unwrap();
         let child = desk.command("get pods -w").spawn().unwrap();
         let id = child.id();
         std::thread::sleep(Duration::from_secs(2));
@@ -310,6 +350,11 @@ async fn watching() {
         let late: Vec<&str> = out.lines().filter(|line| line.starts_with("late")).collect();
         assert!(late.first().is_some_and(|line| line.contains("0/1")), "{out}");
         assert!(late.last().is_some_and(|line| line.contains("1/1")), "{out}");
+        // A log ends with its container.
+        desk.says("delete pod alone", &["deleted"]);
+        let output = log.wait_with_output().unwrap();
+        assert!(output.status.success());
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "starting\nthis is web\n");
     })
     .await;
 }

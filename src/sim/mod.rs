@@ -38,6 +38,7 @@ pub use service::{ApiBody, ApiService};
 pub use state::{Change, State};
 pub use status::{Cause, Details, Of, Status};
 
+use self::controllers::{ContainerId, Runtime};
 use crate::clock::Clock;
 
 /// How a simulated cluster is.
@@ -70,6 +71,18 @@ pub struct Cluster {
 struct Core {
     state: Mutex<State>,
     sleepers: Mutex<Sleepers>,
+    /// What runs the containers, while it does.
+    runtime: Mutex<Option<Arc<Mutex<dyn Runtime>>>>,
+}
+
+/// What runs the containers is known for as long as this lives.
+#[derive(Debug)]
+struct Lent(Cluster);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        *self.0.core.runtime.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// Who waits for the next write, in the order in which they came.
@@ -96,7 +109,7 @@ impl Cluster {
     pub fn new(settings: Settings) -> Self {
         let mut state = State::new(settings.clock, settings.seed, settings.history, settings.managed_fields);
         verbs::furnish(&mut state);
-        let core = Core { state: Mutex::new(state), sleepers: Mutex::default() };
+        let core = Core { state: Mutex::new(state), sleepers: Mutex::default(), runtime: Mutex::new(None) };
         Self { core: Arc::new(core), seen: AtomicU64::new(0) }
     }
 
@@ -160,6 +173,18 @@ impl Cluster {
         if let Some(number) = place.0 {
             self.sleepers().waiting.remove(&number);
         }
+    }
+
+    /// Lets logs be asked of what runs the containers.
+    fn lend(&self, runtime: Arc<Mutex<dyn Runtime>>) -> Lent {
+        *self.core.runtime.lock().unwrap_or_else(PoisonError::into_inner) = Some(runtime);
+        Lent(self.clone())
+    }
+
+    /// What a container wrote in this run, or in the one before.
+    fn log(&self, id: &ContainerId, previous: bool) -> Option<String> {
+        let runtime = self.core.runtime.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        runtime.lock().unwrap_or_else(PoisonError::into_inner).log(id, previous)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,6 +1,7 @@
 //! The API as a tower service: what [`kube::Client`] and the HTTP server send their requests to.
 
 mod answer;
+mod log;
 mod watch;
 
 use std::{
@@ -60,6 +61,9 @@ impl ApiService {
             if request.verb == Verb::Watch {
                 return Ok((form, watch::open(&self.cluster, &request, form)?));
             }
+            if request.verb == Verb::Get && request.subresource.as_deref() == Some("log") {
+                return Ok((form, log::read(&self.cluster, &request)?));
+            }
             self.cluster.with(|state| asked.of_objects(state, &request)).map(|answer| (form, answer))
         });
         match answer {
@@ -88,13 +92,11 @@ where
             let (parts, body) = request.into_parts();
             // As much as etcd takes, and some more.
             let body = axum::body::to_bytes(Body::new(body), 3 << 20).await;
-            Ok(match body {
-                Ok(body) => this.answer(&parts.method, &parts.uri, &parts.headers, &body),
-                Err(_) => {
-                    let status =
-                        Status::new(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728");
-                    Answer::Refusal(status).response(Form::default(), false, Timestamp::default())
-                }
+            Ok(if let Ok(body) = body {
+                this.answer(&parts.method, &parts.uri, &parts.headers, &body)
+            } else {
+                let status = Status::new(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728");
+                Answer::Refusal(status).response(Form::default(), false, Timestamp::default())
             })
         })
     }
@@ -147,7 +149,6 @@ impl Asked<'_> {
         };
         match (request.verb, target.subresource) {
             (Verb::Get, Some("scale")) => verbs::read_scale(state, &target).map(Answer::plain),
-            (Verb::Get, Some("log")) => log(state, &target),
             (Verb::Get, _) => {
                 verbs::get(state, &target, &request.query).map(|object| Answer::object(kind, &object, 200))
             }
@@ -232,14 +233,6 @@ impl Asked<'_> {
             ),
         };
         verbs::delete_options(&request.query, body)
-    }
-}
-
-/// The log of a pod: whoever runs it puts it there.
-fn log(state: &State, target: &Target<'_>) -> Result<Answer, Status> {
-    match state.object(target.kind, target.namespace, target.name) {
-        Some(_) => Ok(Answer::Text(String::new(), 200)),
-        None => Err(Status::not_found(target.kind.resource(), target.name)),
     }
 }
 

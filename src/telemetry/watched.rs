@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::Outage;
 
 /// A watch whose errors go on for so long is broken. An ordinary restart is one error, or a few within seconds.
-const TOLERATED: Duration = Duration::from_secs(60);
+const TOLERATED: Duration = Duration::from_mins(1);
 /// Without another error for so long it works: it is tried again after 60 s at the latest, and an attempt that leads
 /// nowhere is given up after 30 s. A watch that works and has nothing to say gives no other sign.
-const QUIET: Duration = Duration::from_secs(120);
+const QUIET: Duration = Duration::from_mins(2);
 
 /// What the events of a watch say about the watch itself.
 ///

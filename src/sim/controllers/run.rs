@@ -1,6 +1,9 @@
 //! The loop that runs the controllers of a cluster.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -12,17 +15,25 @@ const BREATH: Duration = Duration::from_millis(1);
 
 impl Cluster {
     /// Runs the controllers on this cluster until `stop`: after every write, and when time makes something due.
-    pub async fn run(&self, runtime: impl Runtime, stop: CancellationToken) {
+    pub async fn run(&self, runtime: impl Runtime + 'static, stop: CancellationToken) {
         self.run_with(Controllers::new(), runtime, stop).await;
     }
 
     /// The same with controllers that were set up differently.
-    pub async fn run_with(&self, mut controllers: Controllers, mut runtime: impl Runtime, stop: CancellationToken) {
+    pub async fn run_with(
+        &self,
+        mut controllers: Controllers,
+        runtime: impl Runtime + 'static,
+        stop: CancellationToken,
+    ) {
         let cluster = self.clone();
+        let runtime = Arc::new(Mutex::new(runtime));
+        let _lent = self.lend(runtime.clone());
         loop {
             let (now, next) = cluster.with(|state| {
                 let now = state.now();
-                (now, controllers.step(state, &mut runtime, now))
+                let mut runtime = runtime.lock().unwrap_or_else(PoisonError::into_inner);
+                (now, controllers.step(state, &mut *runtime, now))
             });
             let due = async {
                 match next {

@@ -227,21 +227,18 @@ pub(super) fn apply(
     }
     disown(&mut entries, &changes, mine);
     let written = !same(live, &new);
-    match mine {
-        Some(mine) => {
-            let entry = &mut entries[mine];
-            if written || entry.api_version != writer.api_version {
-                entry.time = Some(second(writer.now));
-            }
-            entry.fields = wanted;
-            writer.api_version.clone_into(&mut entry.api_version);
+    if let Some(mine) = mine {
+        let entry = &mut entries[mine];
+        if written || entry.api_version != writer.api_version {
+            entry.time = Some(second(writer.now));
         }
-        None => {
-            let mut entry = Entry::new(writer, true, wanted);
-            // Who only says what is so already has no time.
-            entry.time = entry.time.filter(|_| written);
-            entries.push(entry);
-        }
+        entry.fields = wanted;
+        writer.api_version.clone_into(&mut entry.api_version);
+    } else {
+        let mut entry = Entry::new(writer, true, wanted);
+        // Who only says what is so already has no time.
+        entry.time = entry.time.filter(|_| written);
+        entries.push(entry);
     }
     entries.retain(|entry| !entry.fields.is_empty());
     put(&mut new, entries);

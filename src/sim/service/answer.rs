@@ -80,8 +80,8 @@ pub(super) enum Answer {
     Text(String, u16),
     /// A refusal.
     Refusal(Status),
-    /// What goes on: one JSON a line.
-    Stream(Body),
+    /// What goes on, and its type.
+    Stream(Body, &'static str),
 }
 
 impl Answer {
@@ -167,9 +167,9 @@ impl Answer {
                 }
                 response
             }
-            Self::Stream(body) => {
+            Self::Stream(body, kind) => {
                 let mut response = Response::new(body);
-                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
                 response
             }
         }

@@ -82,7 +82,7 @@ pub(super) fn open(cluster: &Cluster, request: &Request, form: Form) -> Result<A
         _ => {}
     }
     drop(state);
-    Ok(Answer::Stream(Body::from_stream(watch)))
+    Ok(Answer::Stream(Body::from_stream(watch), "application/json"))
 }
 
 /// An open watch.

@@ -54,13 +54,13 @@ pub(crate) fn evict(
     let Some(pod) = state.object(target.kind, target.namespace, target.name).cloned() else {
         return Err(Status::not_found(target.kind.resource(), target.name));
     };
-    if !guarded(&pod) {
+    if guarded(&pod) {
+        ask_budget(state, target, &pod, dry)?;
+    } else {
         let over = matches!(word(&pod, &["status", "phase"]), "Failed" | "Succeeded");
         if !over && meta(&pod, "deletionTimestamp").is_empty() && unversioned(&options) {
             over_version(&mut options, &pod);
         }
-    } else {
-        ask_budget(state, target, &pod, dry)?;
     }
     finish(state, target, options, dry)?;
     Ok(warnings)
