@@ -15,6 +15,11 @@ use tokio::time::Instant;
 
 pub use paint::Row;
 
+/// Below this width lines are told without columns.
+const NARROW: usize = 80;
+/// The width of the column that says who.
+const WHO: usize = 12;
+
 /// Who did what a line tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
@@ -128,9 +133,14 @@ impl Screen {
     pub fn line(&self, line: Line) {
         let at = self.elapsed();
         let time = format!("{:5.1}s", at.as_secs_f64());
-        let head = format!("{time}  {:<12}  ", line.who.as_str());
-        let indent = console::measure_text_width(&head);
-        let mut rows = paint::wrap(&line.text, self.width().map(|width| width.saturating_sub(indent))).into_iter();
+        let narrow = self.width().is_some_and(|width| width < NARROW);
+        // Where there is little room, who does something is a part of what is told.
+        let (indent, text) = if narrow {
+            (time.len() + 1, format!("{}: {}", line.who.as_str(), line.text))
+        } else {
+            (time.len() + WHO + 4, line.text.clone())
+        };
+        let mut rows = paint::wrap(&text, self.width().map(|width| width.saturating_sub(indent))).into_iter();
         let paint = match line.mood {
             Mood::Plain => Style::new(),
             Mood::Deed => Style::new().bold(),
@@ -139,8 +149,9 @@ impl Screen {
             Mood::Good => Style::new().green(),
         };
         let first = rows.next().unwrap_or_default();
-        let who = style(format!("{:<12}", line.who.as_str())).cyan();
-        self.put(&format!("{}  {who}  {}", style(time).dim(), paint.apply_to(first)));
+        let who =
+            if narrow { String::new() } else { format!(" {}  ", style(format!("{:<WHO$}", line.who.as_str())).cyan()) };
+        self.put(&format!("{} {who}{}", style(time).dim(), paint.apply_to(first)));
         for row in rows {
             self.put(&format!("{:indent$}{}", "", paint.apply_to(row)));
         }
