@@ -6,9 +6,12 @@
 
 mod budget;
 mod collector;
+mod cronjob;
+mod daemonset;
 mod deployment;
 mod events;
 mod graph;
+mod job;
 mod kubelet;
 mod nodes;
 mod objects;
@@ -16,12 +19,19 @@ mod played;
 mod queue;
 mod replicas;
 mod replicaset;
+mod revisions;
 mod run;
 mod runtime;
+mod statefulset;
 mod view;
+mod volumes;
 
 #[cfg(test)]
+mod daemonset_tests;
+#[cfg(test)]
 mod rig;
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
@@ -30,6 +40,7 @@ pub use runtime::{ContainerId, ContainerState, Runtime};
 
 use self::{
     events::Recorder,
+    job::Failures,
     kubelet::Kubelet,
     objects::{after, earlier},
     queue::{Queue, Task},
@@ -50,6 +61,8 @@ pub struct Controllers {
     queue: Queue,
     kubelet: Kubelet,
     recorder: Recorder,
+    /// The failures in a row of each job, by its UID.
+    failures: BTreeMap<String, Failures>,
     nodes: usize,
 }
 
@@ -58,6 +71,7 @@ struct Context<'a> {
     state: &'a mut State,
     view: &'a View,
     recorder: &'a mut Recorder,
+    failures: &'a mut BTreeMap<String, Failures>,
     now: Timestamp,
 }
 
@@ -78,6 +92,7 @@ impl Controllers {
             queue: Queue::default(),
             kubelet: Kubelet::default(),
             recorder: Recorder::new(),
+            failures: BTreeMap::new(),
             nodes: 1,
         }
     }
@@ -119,7 +134,8 @@ impl Controllers {
     }
 
     fn work(&mut self, task: &Task, state: &mut State, runtime: &mut dyn Runtime, now: Timestamp) -> Option<Timestamp> {
-        let mut context = Context { state, view: &self.view, recorder: &mut self.recorder, now };
+        let mut context =
+            Context { state, view: &self.view, recorder: &mut self.recorder, failures: &mut self.failures, now };
         let context = &mut context;
         let done = match task {
             Task::Collect(storage, key) => collector::reconcile(context, &(*storage, key.clone())),
@@ -129,7 +145,7 @@ impl Controllers {
             Task::Nodes => {
                 let waiting = nodes::waiting(context.view);
                 self.queue.extend(waiting.into_iter().map(Task::Pod));
-                Ok(None)
+                nodes::evict(context)
             }
             Task::Pod(key) => self.kubelet.reconcile(context, runtime, key),
             Task::Forget(uid) => {
@@ -137,7 +153,11 @@ impl Controllers {
                 Ok(None)
             }
             Task::Namespace(name) => nodes::account(context, name),
-            Task::Claim(_) | Task::CronJob(_) | Task::Job(_) | Task::StatefulSet(_) | Task::DaemonSet(_) => Ok(None),
+            Task::Claim(key) => volumes::reconcile(context, key),
+            Task::StatefulSet(key) => statefulset::reconcile(context, key),
+            Task::DaemonSet(key) => daemonset::reconcile(context, key),
+            Task::Job(key) => job::reconcile(context, key),
+            Task::CronJob(key) => cronjob::reconcile(context, key),
         };
         done.unwrap_or_else(|status| {
             tracing::debug!(?task, message = status.message, "a controller was refused");

@@ -7,14 +7,17 @@ use k8s_openapi::{
     api::core::v1::{
         Node, NodeAddress, NodeCondition, NodeSpec, NodeStatus, NodeSystemInfo, Pod, PodCondition, ServiceAccount,
     },
-    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
+    apimachinery::pkg::{
+        api::resource::Quantity,
+        apis::meta::v1::{DeleteOptions, ObjectMeta},
+    },
 };
 use serde_json::json;
 
 use super::{
     Context, Done,
     events::Note,
-    objects::{Key, is_deleting, name, time},
+    objects::{Key, after, controller_of, earlier, is_deleting, key_of, name, time},
     replicas::{condition, is_over, node_of},
     view::View,
 };
@@ -99,13 +102,77 @@ fn is_cordoned(node: &Node) -> bool {
     node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or_default()
 }
 
-/// The pods that wait for a node, or for theirs to be well again.
+/// The pods that may wait for a node, or for theirs to be well again.
 pub(super) fn waiting(view: &View) -> Vec<Key> {
-    let well = |pod: &Pod| {
-        let node = view.nodes.get(&(String::new(), node_of(pod).to_owned()));
-        node.is_some_and(|node| is_ready(&node)) && !is_deleting(&pod.metadata)
-    };
-    view.pods.all().filter(|(_, pod)| !well(pod) && !is_over(pod)).map(|(key, _)| key.clone()).collect()
+    view.pods.all().filter(|(_, pod)| !is_over(pod)).map(|(key, _)| key.clone()).collect()
+}
+
+/// How long a pod may be on a node that is down, unless it says so itself; in seconds.
+const TOLERATED: i64 = 300;
+
+/// Says of the pods on nodes that are down that they are not ready, and deletes them after a time. Gives when the next
+/// ones are to go.
+pub(super) fn evict(context: &mut Context<'_>) -> Done {
+    let mut again = None;
+    for (_, node) in context.view.nodes.all().filter(|(_, node)| !is_ready(node)) {
+        let since = down_since(node).unwrap_or(context.now);
+        let on_it = context.view.pods.all().filter(|(_, pod)| node_of(pod) == name(&node.metadata) && !is_over(pod));
+        for (_, pod) in on_it {
+            if super::replicas::is_ready(pod) {
+                not_ready(context, pod)?;
+            }
+            let end = tolerated(pod).map(|seconds| after(since, seconds));
+            match end.filter(|_| !is_deleting(&pod.metadata)) {
+                Some(end) if end <= context.now => taint_eviction(context, pod)?,
+                Some(end) => again = earlier(again, Some(end)),
+                None => {}
+            }
+        }
+    }
+    Ok(again)
+}
+
+fn down_since(node: &Node) -> Option<Timestamp> {
+    let conditions = node.status.as_ref()?.conditions.as_ref()?;
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
+    ready.last_transition_time.as_ref().map(|time| time.0)
+}
+
+/// For how many seconds a pod tolerates that its node is down; `None` means for ever. Pods of DaemonSets do that.
+fn tolerated(pod: &Pod) -> Option<i64> {
+    if controller_of(&pod.metadata).is_some_and(|owner| owner.kind == "DaemonSet") {
+        return None;
+    }
+    let tolerations = pod.spec.as_ref().and_then(|spec| spec.tolerations.as_ref());
+    let meant =
+        |key: &String| matches!(key.as_str(), "node.kubernetes.io/not-ready" | "node.kubernetes.io/unreachable");
+    let found = tolerations.into_iter().flatten().find(|toleration| {
+        toleration.key.as_ref().is_none_or(meant)
+            && toleration.effect.as_ref().is_none_or(|effect| effect == "NoExecute")
+    });
+    found.map_or(Some(TOLERATED), |toleration| toleration.toleration_seconds)
+}
+
+fn not_ready(context: &mut Context<'_>, pod: &Pod) -> Result<(), Status> {
+    let mut changed = pod.clone();
+    let now = time(context.now);
+    for condition in changed.status.iter_mut().flat_map(|status| status.conditions.iter_mut().flatten()) {
+        if condition.type_ == "Ready" {
+            "False".clone_into(&mut condition.status);
+            condition.last_transition_time = Some(now.clone());
+        }
+    }
+    context.state.update_status(&changed)?;
+    context.note(pod, Note::warning("node-controller", "NodeNotReady", "Node is not ready".to_owned()));
+    Ok(())
+}
+
+fn taint_eviction(context: &mut Context<'_>, pod: &Pod) -> Result<(), Status> {
+    let (namespace, name) = key_of(&pod.metadata);
+    context.state.delete::<Pod>(&namespace, &name, &DeleteOptions::default())?;
+    let message = format!("Marking for deletion Pod {namespace}/{name}");
+    context.note(pod, Note::normal("taint-eviction-controller", "TaintManagerEviction", message));
+    Ok(())
 }
 
 /// A new namespace gets the account that its pods run under.

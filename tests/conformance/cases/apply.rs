@@ -84,7 +84,11 @@ pub fn cases() -> Vec<Case> {
             c.apply("configmaps/a?fieldManager=one", over.with(json!({"data": {"key": "third"}}))).await;
         }),
         case("an apply that creates forgets the version it came with", |c| async move {
-            c.apply("configmaps/a?fieldManager=one", configmap("a").with(json!({"metadata": {"resourceVersion": "1"}}))).await;
+            c.apply(
+                "configmaps/a?fieldManager=one",
+                configmap("a").with(json!({"metadata": {"resourceVersion": "1"}})),
+            )
+            .await;
         }),
         case("an apply over another uid is 422", |c| async move {
             c.apply("configmaps/a?fieldManager=one", configmap("a")).await;

@@ -231,7 +231,11 @@ pub fn cases() -> Vec<Case> {
             c.post("pods", pod("a").with(json!({"spec": {"serviceAccountName": "not-there"}}))).await;
         }),
         case("a deployment needs a selector that fits its template", |c| async move {
-            c.post("deployments", deployment("a").with(json!({"spec": {"selector": {"matchLabels": {"app": "b"}}}}))).await;
+            c.post(
+                "deployments",
+                deployment("a").with(json!({"spec": {"selector": {"matchLabels": {"app": "b"}}}})),
+            )
+            .await;
             c.post("deployments", deployment("a").with(json!({"spec": {"selector": null}}))).await;
             c.post("deployments", deployment("a").with(json!({"spec": {"selector": {"matchLabels": null}}}))).await;
         }),
@@ -262,11 +266,19 @@ pub fn cases() -> Vec<Case> {
             c.post("statefulsets", statefulset("a").with(json!({"spec": {"paused": null}}))).await;
         }),
         case("a stateful set needs a selector that fits its template", |c| async move {
-            c.post("statefulsets", statefulset("a").with(json!({"spec": {"selector": {"matchLabels": {"app": "b"}}}}))).await;
+            c.post(
+                "statefulsets",
+                statefulset("a").with(json!({"spec": {"selector": {"matchLabels": {"app": "b"}}}})),
+            )
+            .await;
             c.post("statefulsets", statefulset("a").with(json!({"spec": {"podManagementPolicy": "Odd"}}))).await;
         }),
         case("a replica set needs a selector that fits its template", |c| async move {
-            c.post("replicasets", replicaset("a").with(json!({"spec": {"selector": {"matchLabels": {"app": "b"}}}}))).await;
+            c.post(
+                "replicasets",
+                replicaset("a").with(json!({"spec": {"selector": {"matchLabels": {"app": "b"}}}})),
+            )
+            .await;
         }),
         case("a job has defaults and a selector of its own", |c| async move {
             c.also(&["spec.backoffLimit", "spec.completions", "spec.parallelism", "spec.completionMode"]);

@@ -28,7 +28,11 @@ pub fn cases() -> Vec<Case> {
         }),
         case("a deletion for another uid is a conflict", |c| async move {
             c.given("configmaps", configmap("a")).await;
-            c.delete_with("configmaps/a", json!({"preconditions": {"uid": "00000000-0000-0000-0000-000000000001"}})).await;
+            c.delete_with(
+                "configmaps/a",
+                json!({"preconditions": {"uid": "00000000-0000-0000-0000-000000000001"}}),
+            )
+            .await;
             c.given("pods", pod("a")).await;
             c.delete_with("pods/a", json!({"preconditions": {"uid": "00000000-0000-0000-0000-000000000001"}})).await;
         }),

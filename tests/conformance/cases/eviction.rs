@@ -139,7 +139,11 @@ pub fn cases() -> Vec<Case> {
             let other = json!({"deleteOptions": {"preconditions": {"uid": "00000000-0000-0000-0000-000000000001"}}});
             c.post("pods/a/eviction", eviction("a").with(other)).await;
             let uid = c.look("pods/a").await.uid();
-            c.post("pods/a/eviction", eviction("a").with(json!({"deleteOptions": {"preconditions": {"uid": uid}}}))).await;
+            c.post(
+                "pods/a/eviction",
+                eviction("a").with(json!({"deleteOptions": {"preconditions": {"uid": uid}}})),
+            )
+            .await;
         }),
         case("an eviction over an older version is a conflict", |c| async move {
             let made = c.given("pods", bound_pod("a")).await;

@@ -18,11 +18,23 @@ pub fn cases() -> Vec<Case> {
             c.post("/api/v1/namespaces", body).await;
         }),
         case("a namespace can be labelled", |c| async move {
-            c.merge("/api/v1/namespaces/NS", json!({"metadata": {"labels": {"x": "y"}, "annotations": {"x": "y"}}})).await;
+            c.merge(
+                "/api/v1/namespaces/NS",
+                json!({"metadata": {"labels": {"x": "y"}, "annotations": {"x": "y"}}}),
+            )
+            .await;
         }),
         case("a namespace keeps the label of its name", |c| async move {
-            c.merge("/api/v1/namespaces/NS", json!({"metadata": {"labels": {"kubernetes.io/metadata.name": "x"}}})).await;
-            c.merge("/api/v1/namespaces/NS", json!({"metadata": {"labels": {"kubernetes.io/metadata.name": null}}})).await;
+            c.merge(
+                "/api/v1/namespaces/NS",
+                json!({"metadata": {"labels": {"kubernetes.io/metadata.name": "x"}}}),
+            )
+            .await;
+            c.merge(
+                "/api/v1/namespaces/NS",
+                json!({"metadata": {"labels": {"kubernetes.io/metadata.name": null}}}),
+            )
+            .await;
         }),
         case("a namespace that is going takes nothing new", |c| async move {
             c.also(&["status.phase"]);

@@ -125,7 +125,11 @@ pub fn cases() -> Vec<Case> {
         case("a rule of CEL wants exactly one action of a step", |c| async move {
             c.messages();
             c.post("remediationpolicies", policy("a").with(step(&json!({})))).await;
-            c.post("remediationpolicies", policy("a").with(step(&json!({"restartPod": {}, "rolloutRestart": {}})))).await;
+            c.post(
+                "remediationpolicies",
+                policy("a").with(step(&json!({"restartPod": {}, "rolloutRestart": {}}))),
+            )
+            .await;
         }),
         case("a rule of CEL wants a step that can succeed", |c| async move {
             c.messages();

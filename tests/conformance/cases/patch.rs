@@ -73,12 +73,24 @@ pub fn cases() -> Vec<Case> {
                 {"op": "add", "path": "/metadata/labels", "value": {"x": "y"}},
             ]);
             c.json_patch("configmaps/a", patch).await;
-            c.json_patch("configmaps/a", json!([{"op": "add", "path": "/metadata/labels/x.io~1y", "value": "z"}])).await;
+            c.json_patch(
+                "configmaps/a",
+                json!([{"op": "add", "path": "/metadata/labels/x.io~1y", "value": "z"}]),
+            )
+            .await;
         }),
         case("a JSON patch adds to the end of a list", |c| async move {
             c.given("configmaps", configmap("a").with(json!({"metadata": {"finalizers": ["x.io/a"]}}))).await;
-            c.json_patch("configmaps/a", json!([{"op": "add", "path": "/metadata/finalizers/-", "value": "x.io/b"}])).await;
-            c.json_patch("configmaps/a", json!([{"op": "add", "path": "/metadata/finalizers/0", "value": "x.io/c"}])).await;
+            c.json_patch(
+                "configmaps/a",
+                json!([{"op": "add", "path": "/metadata/finalizers/-", "value": "x.io/b"}]),
+            )
+            .await;
+            c.json_patch(
+                "configmaps/a",
+                json!([{"op": "add", "path": "/metadata/finalizers/0", "value": "x.io/c"}]),
+            )
+            .await;
         }),
         case("a JSON patch is applied as a whole or not at all", |c| async move {
             c.given("configmaps", configmap("a")).await;
@@ -113,14 +125,22 @@ pub fn cases() -> Vec<Case> {
                 {"name": "main", "image": "busybox:e2e", "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]},
                 {"name": "side", "image": "busybox:e2e"},
             ]);
-            c.given("deployments", deployment("a").with(json!({"spec": {"template": {"spec": {"containers": more}}}}))).await;
+            c.given(
+                "deployments",
+                deployment("a").with(json!({"spec": {"template": {"spec": {"containers": more}}}})),
+            )
+            .await;
             let patch = json!([{"name": "main", "env": [{"name": "B", "value": "3"}, {"name": "C", "value": "4"}]}]);
             c.strategic("deployments/a", json!({"spec": {"template": {"spec": {"containers": patch}}}})).await;
         }),
         case("a strategic merge patch takes an item out of a list", |c| async move {
             c.also(&["spec.template.spec.containers"]);
             let more = json!([{"name": "main", "image": "busybox:e2e"}, {"name": "side", "image": "busybox:e2e"}]);
-            c.given("deployments", deployment("a").with(json!({"spec": {"template": {"spec": {"containers": more}}}}))).await;
+            c.given(
+                "deployments",
+                deployment("a").with(json!({"spec": {"template": {"spec": {"containers": more}}}})),
+            )
+            .await;
             let patch = json!([{"name": "side", "$patch": "delete"}]);
             c.strategic("deployments/a", json!({"spec": {"template": {"spec": {"containers": patch}}}})).await;
         }),
@@ -150,7 +170,11 @@ pub fn cases() -> Vec<Case> {
             c.also(&["spec.template.metadata"]);
             c.given("deployments", deployment("a")).await;
             let annotations = json!({"kubectl.kubernetes.io/restartedAt": "2020-01-01T00:00:00Z"});
-            c.strategic("deployments/a", json!({"spec": {"template": {"metadata": {"annotations": annotations}}}})).await;
+            c.strategic(
+                "deployments/a",
+                json!({"spec": {"template": {"metadata": {"annotations": annotations}}}}),
+            )
+            .await;
         }),
         case("a merge patch of the wrong type is refused", |c| async move {
             c.given("deployments", deployment("a")).await;

@@ -52,7 +52,11 @@ pub fn cases() -> Vec<Case> {
         case("a scale over an older version is a conflict", |c| async move {
             c.given("deployments", deployment("a")).await;
             c.put("deployments/a/scale", scale("a", 1).with(json!({"metadata": {"resourceVersion": "1"}}))).await;
-            c.merge("deployments/a/scale", json!({"metadata": {"resourceVersion": "1"}, "spec": {"replicas": 1}})).await;
+            c.merge(
+                "deployments/a/scale",
+                json!({"metadata": {"resourceVersion": "1"}, "spec": {"replicas": 1}}),
+            )
+            .await;
         }),
         case("a scale of another uid is a conflict", |c| async move {
             c.given("deployments", deployment("a")).await;
