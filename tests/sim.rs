@@ -2,6 +2,8 @@
 //!
 //! Needs a kubectl in `KUBECTL` or PATH; says so and passes where there is none.
 
+#![allow(clippy::unwrap_used, reason = "what does not go as it should fails the story")]
+
 use std::{
     io::Write as _,
     path::PathBuf,
@@ -9,8 +11,18 @@ use std::{
     time::Duration,
 };
 
+use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod, policy::v1::PodDisruptionBudget};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Namespace, Pod},
+    policy::v1::PodDisruptionBudget,
+};
+use kube::{
+    Api, Client,
+    api::{WatchEvent, WatchParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
 use paramedic::{
     clock::Clock,
     sim::{
@@ -282,6 +294,74 @@ async fn applying_a_policy() {
         desk.says("delete remediationpolicy leak", &["deleted"]);
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_at_a_record() {
+    with_desk(|desk, _| {
+        let record = json!({
+            "apiVersion": "paramedic.dev/v1alpha1", "kind": "Remediation", "metadata": {"name": "leak-1"},
+            "spec": {
+                "alert": {
+                    "fingerprint": "0123456789abcdef", "labels": {"alertname": "MemoryLeak", "pod": "web-1"},
+                    "startsAt": "2026-01-01T00:00:00Z", "receivedAt": "2026-01-01T00:00:01Z",
+                },
+                "episode": 1, "source": "alertmanager", "mode": "DryRun", "match": ["alertname=\"MemoryLeak\""],
+                "policy": {
+                    "kind": "RemediationPolicy", "namespace": "default", "name": "leak", "uid": "u", "generation": 1, "hash": "h",
+                },
+                "target": {"kind": "Pod"}, "namespaces": ["default"],
+                "steps": [{"restartPod": {"method": "Evict"}, "verify": {"within": "5m", "stableFor": "1m"}}],
+                "limits": {},
+            },
+        });
+        desk.says_of("create -f -", &record.to_string(), &["remediation.paramedic.dev/leak-1 created"]);
+        let conditions = json!([{"type": "Confirmed", "status": "True", "reason": "R", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
+        let status = json!({"status": {"phase": "Pending", "message": "to be looked at", "conditions": conditions}});
+        desk.says(&format!("patch rem leak-1 --subresource=status --type=merge -p '{status}'"), &["patched"]);
+        let short = desk.says("get rem", &["POLICY", "leak", "MemoryLeak", "Pending", "True"]);
+        assert!(!short.contains("MESSAGE"), "{short}");
+        desk.says("get remediations -A -o wide", &["MESSAGE", "to be looked at"]);
+        desk.says("describe remediation leak-1", &["Fingerprint:", "0123456789abcdef", "Phase:"]);
+        desk.says("wait --for=condition=Confirmed rem/leak-1 --timeout=10s", &["condition met"]);
+        desk.says("explain remediation.status.phase", &["ENUM", "Verifying"]);
+        let changed = desk.run("patch rem leak-1 --type=merge -p '{\"spec\":{\"episode\":2}}'", "");
+        assert!(changed.err.contains("a Remediation's spec cannot be changed"), "{}", changed.err);
+    })
+    .await;
+}
+
+/// Needs no kubectl: what the kubeconfig says is enough for any client.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_reaches_it_by_the_kubeconfig_and_again_after_it_was_away() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let cluster = Cluster::new(Settings::new(Clock::system()));
+    let stop = CancellationToken::new();
+    let server = http::serve(cluster.service(), http::listen(None).await.unwrap(), stop.clone()).unwrap();
+    let kubeconfig = Kubeconfig::from_yaml(&server.kubeconfig()).unwrap();
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    config.default_retry = false;
+    let namespaces: Api<Namespace> = Api::all(Client::try_from(config).unwrap());
+    assert!(namespaces.get_opt("default").await.unwrap().is_some());
+
+    let mut watch = namespaces.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+    assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Added(_)))));
+    server.pause(http::Down::Refused).await.unwrap();
+    while let Some(event) = watch.next().await {
+        if event.is_err() {
+            break;
+        }
+    }
+    assert!(namespaces.get("default").await.is_err());
+    server.pause(http::Down::Unavailable).await.unwrap();
+    let error = namespaces.get("default").await.unwrap_err();
+    assert!(matches!(&error, kube::Error::Api(status) if status.code == 503), "{error}");
+    server.resume().await.unwrap();
+    assert_eq!(namespaces.get("default").await.unwrap().metadata.name.as_deref(), Some("default"));
+    stop.cancel();
+    server.stopped().await;
+    assert!(namespaces.get("default").await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

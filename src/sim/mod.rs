@@ -200,3 +200,6 @@ impl Cluster {
 /// A place in the queue of those who wait.
 #[derive(Debug, Default)]
 struct Place(Option<u64>);
+
+#[cfg(test)]
+mod tests;

@@ -366,12 +366,18 @@ impl Talk {
     /// A whole path: `pods/a` is in the case's namespace, one that begins with a slash is as it is, but for `NS`.
     fn path(&self, path: &str) -> String {
         if path.starts_with('/') {
-            return path.replace("NS", self.namespace());
+            return self.spelled(path);
         }
         let plural = path.split(['/', '?']).next().unwrap_or_default();
         let (group, namespaced) = objects::resource(plural);
         let space = if namespaced { format!("/namespaces/{}", self.namespace()) } else { String::new() };
-        format!("/{group}{space}/{}", path.replace("NS", self.namespace()))
+        format!("/{group}{space}/{}", self.spelled(path))
+    }
+
+    /// A path with the case's namespace for `NS`; a token may have these letters by chance.
+    fn spelled(&self, path: &str) -> String {
+        let token = path.find("continue=").unwrap_or(path.len());
+        path[..token].replace("NS", self.namespace()) + &path[token..]
     }
 
     /// Makes the case's namespace, with the service account that pods are admitted with.

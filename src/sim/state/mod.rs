@@ -159,6 +159,11 @@ impl State {
         object
     }
 
+    /// Takes in an object that was always there.
+    pub(crate) fn adopt(&mut self, kind: &KindInfo, object: Arc<Value>) {
+        self.objects[kind.storage].insert(key_of(&object), object);
+    }
+
     /// Removes an object; gives its last state, with the version of the deletion.
     pub(crate) fn remove(&mut self, kind: &KindInfo, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let key = key(namespace, name);

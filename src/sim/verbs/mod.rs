@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod event;
 mod eviction;
+mod furnish;
 mod list;
 mod namespace;
 mod options;
@@ -14,19 +15,15 @@ mod update;
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{
-    kinds::{self, KindInfo},
-    patch as patching,
-    state::State,
-    status::Status,
-};
+use super::{kinds::KindInfo, patch as patching, state::State, status::Status};
 
 pub(crate) use create::create;
 pub(crate) use delete::{delete, delete_collection};
 pub(crate) use event::from_storage;
 pub(crate) use eviction::evict;
+pub(crate) use furnish::furnish;
 pub(crate) use list::{Page, Selection, get, list};
 pub(crate) use options::{delete_options, deletion_warnings, refuse_unknown, write_options};
 pub(crate) use patch::patch;
@@ -90,58 +87,6 @@ pub(crate) fn word<'a>(object: &'a Value, path: &[&str]) -> &'a str {
 /// A text of the metadata.
 pub(crate) fn meta<'a>(object: &'a Value, name: &str) -> &'a str {
     word(object, &["metadata", name])
-}
-
-/// What every cluster has: its first namespaces, and the definitions of our own kinds.
-pub(crate) fn furnish(state: &mut State) {
-    state.go_on_at(1000);
-    for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
-        if let Some(kind) = kinds::of_kind("", "Namespace") {
-            let target = Target { kind, namespace: "", name, subresource: None };
-            drop(create(state, &target, json!({"metadata": {"name": name}}), &Write::by("kube-apiserver")));
-        }
-        if let Some(kind) = kinds::of_kind("", "ServiceAccount") {
-            let target = Target { kind, namespace: name, name: "default", subresource: None };
-            drop(create(
-                state,
-                &target,
-                json!({"metadata": {"name": "default"}}),
-                &Write::by("kube-controller-manager"),
-            ));
-        }
-    }
-    let Some(kind) = kinds::of_kind("apiextensions.k8s.io", "CustomResourceDefinition") else { return };
-    for definition in kinds::all().iter().filter_map(|kind| kind.definition.as_ref()) {
-        if let Some(object) = established(state, definition) {
-            state.put(kind, object);
-        }
-    }
-    // Nobody can have seen the time before.
-    state.compact();
-}
-
-/// A definition as it is after the API server has taken it.
-fn established<T: serde::Serialize>(state: &mut State, definition: &T) -> Option<Value> {
-    let mut object = serde_json::to_value(definition).ok()?;
-    let now = state.now_text();
-    let metadata = object.get_mut("metadata")?.as_object_mut()?;
-    metadata.insert("uid".to_owned(), json!(state.new_uid()));
-    metadata.insert("creationTimestamp".to_owned(), json!(now));
-    metadata.insert("generation".to_owned(), json!(1));
-    object["spec"]["conversion"] = json!({"strategy": "None"});
-    let names = object["spec"]["names"].clone();
-    let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now});
-    let versions: Vec<Value> =
-        object["spec"]["versions"].as_array()?.iter().map(|version| version["name"].clone()).collect();
-    object["status"] = json!({
-        "acceptedNames": names,
-        "conditions": [
-            condition("NamesAccepted", "NoConflicts", "no conflicts found"),
-            condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
-        ],
-        "storedVersions": versions,
-    });
-    Some(object)
 }
 
 /// Notes in an object's managedFields who writes what of it.
