@@ -90,7 +90,6 @@ pub struct Screen(Arc<Inner>);
 struct Inner {
     began: Instant,
     live: Option<Live>,
-    lines: Mutex<Vec<(Duration, Line)>>,
 }
 
 struct Live {
@@ -111,7 +110,7 @@ impl Screen {
             multi: MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(10)),
             bars: Mutex::default(),
         });
-        Self(Arc::new(Inner { began: Instant::now(), live, lines: Mutex::default() }))
+        Self(Arc::new(Inner { began: Instant::now(), live }))
     }
 
     /// Whether memory is drawn as it grows; otherwise it has to be told.
@@ -126,13 +125,12 @@ impl Screen {
 
     /// Tells what happened, now.
     pub fn tell(&self, who: Who, mood: Mood, text: impl Into<String>) {
-        self.line(Line::new(who, mood, text));
+        self.line(&Line::new(who, mood, text));
     }
 
     /// Tells a line, now.
-    pub fn line(&self, line: Line) {
-        let at = self.elapsed();
-        let time = format!("{:5.1}s", at.as_secs_f64());
+    pub fn line(&self, line: &Line) {
+        let time = format!("{:5.1}s", self.elapsed().as_secs_f64());
         let narrow = self.width().is_some_and(|width| width < NARROW);
         // Where there is little room, who does something is a part of what is told.
         let (indent, text) = if narrow {
@@ -155,7 +153,6 @@ impl Screen {
         for row in rows {
             self.put(&format!("{:indent$}{}", "", paint.apply_to(row)));
         }
-        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner).push((at, line));
     }
 
     /// Shows a text as it is, wrapped where the terminal ends.
