@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File},
     net::TcpListener,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread::{self, sleep},
     time::{Duration, Instant},
@@ -141,12 +142,53 @@ fn every_scenario_comes_to_a_good_end_and_leaves_nothing() {
         ("api-server-down", &["503, so it comes again", "the Kubernetes API is back", "verified for"]),
         ("leader-killed", &["kill -9", "holds the lease", "verified for"]),
     ];
+    // The real ones, where this machine has them.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let has = |name: &str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    let real = has("prometheus") && (has("alertmanager") || has("prometheus-alertmanager"));
+    let real = real.then(|| thread::spawn(|| plays(&["--prometheus"])));
     let playing = scenarios.map(|(name, told)| (told, thread::spawn(move || plays(&["--scenario", name]))));
     for (told, playing) in playing {
         let output = playing.join().unwrap();
         let missing: Vec<_> = told.iter().filter(|text| !output.contains(**text)).collect();
         assert!(missing.is_empty(), "{missing:?} in\n{output}");
     }
+    if let Some(real) = real {
+        let output = real.join().unwrap();
+        assert!(output.contains("the real one") && output.contains("is firing"), "{output}");
+    }
+}
+
+#[test]
+fn what_is_kept_stays_until_it_is_told_to_end_which_is_a_good_end() {
+    let mut demo = Demo::start(&["--scenario", "crash-loop", "--keep"]);
+    demo.wait_for("Send an alert of your own", 60);
+    let output = demo.output();
+    let kubeconfig = output.lines().find_map(|line| line.trim().strip_prefix("export KUBECONFIG=")).unwrap();
+    assert!(Path::new(kubeconfig).is_file(), "{kubeconfig}");
+    sleep(Duration::from_millis(500));
+    let children = descendants(demo.process.id());
+    assert!(children.len() >= 4, "{children:?}");
+    demo.signal("INT");
+    assert_eq!(demo.end(10).code(), Some(0), "{}", demo.output());
+    demo.is_gone(&children);
+}
+
+#[test]
+fn a_replica_that_ends_is_an_error_that_names_its_log_and_leaves_it() {
+    let mut demo = Demo::start(&[]);
+    demo.wait_for("leaks", 40);
+    let children = descendants(demo.process.id());
+    let serves =
+        |pid: &&u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("serve"));
+    let replica = children.iter().find(serves).unwrap().to_string();
+    assert!(Command::new("kill").args(["-s", "KILL", &replica]).status().unwrap().success());
+    assert_eq!(demo.end(20).code(), Some(1), "{}", demo.output());
+    let output = demo.output();
+    assert!(output.contains("paramedic-0 ended by itself"), "{output}");
+    let log = output.lines().find_map(|line| line.split_once("its log: ")).unwrap().1;
+    assert!(Path::new(log).is_file(), "{log}");
+    demo.wait(10, "the end of all children", |_| children.iter().all(|pid| is_over(*pid)));
 }
 
 #[test]

@@ -373,6 +373,7 @@ async fn working_with_workloads() {
         desk.says("create deployment api --image=api:1 --port 80 -n shop", &["deployment.apps/api created"]);
         desk.says("create job once --image=x -n shop", &["job.batch/once created"]);
         desk.says("create configmap c --from-literal=a=b -n shop", &["created"]);
+        desk.says("run one --image=x -n shop", &["pod/one created"]);
         desk.says("get cm,deploy -n shop", &["configmap/c", "deployment.apps/api"]);
         desk.says("scale deployment web --replicas=3", &["scaled"]);
         desk.says(done, &["successfully rolled out"]);
@@ -407,7 +408,7 @@ async fn working_with_workloads() {
         desk.says(&format!("delete {pod} --timeout=20s"), &["deleted"]);
         desk.says(done, &["successfully rolled out"]);
         desk.says("delete deployment web --timeout=20s", &["deleted"]);
-        desk.says("delete ns shop --wait=false", &["deleted"]);
+        desk.says("delete ns shop --timeout=30s", &["deleted"]);
     })
     .await;
 }

@@ -79,7 +79,7 @@ pub async fn follow(
     while let Some(news) = news.next().await {
         // Told before whoever waits for it goes on.
         for line in apply(&mut now, news) {
-            screen.line(line);
+            screen.line(&line);
         }
         seen.send_replace(now.clone());
     }

@@ -28,7 +28,7 @@ pub fn of_record(before: Option<&Remediation>, after: &Remediation) -> Vec<Line>
         Phase::Waiting => {
             let until = now.until.map(|until| format!(" (until {} UTC)", until.strftime("%H:%M:%S")));
             let until = until.unwrap_or_default();
-            Some((Mood::Held, format!("holds back on {about}: {reason}: {message}{until}")))
+            Some((Mood::Held, format!("does not act on {about} yet: {reason}: {message}{until}")))
         }
         Phase::Acting => {
             let plan = now.plan.clone().unwrap_or_default();
@@ -212,7 +212,7 @@ mod tests {
             "phase": "Waiting", "reason": "Cooldown", "message": "not over", "until": "2026-01-01T10:00:00Z",
         }));
         let lines = of_record(Some(&new), &waits);
-        assert_eq!(texts(&lines), ["holds back on a: Cooldown: not over (until 10:00:00 UTC)"]);
+        assert_eq!(texts(&lines), ["does not act on a yet: Cooldown: not over (until 10:00:00 UTC)"]);
         assert_eq!(lines[0].mood, Mood::Held);
         assert!(of_record(Some(&waits), &waits).is_empty());
         let entry = |outcome: &str, ended: Option<&str>| {

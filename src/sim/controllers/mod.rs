@@ -27,9 +27,9 @@ mod view;
 mod volumes;
 
 #[cfg(test)]
-mod daemonset_tests;
-#[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -117,11 +117,13 @@ impl Controllers {
         if self.nodes > 0 {
             nodes::furnish(state, std::mem::take(&mut self.nodes), now);
         }
-        self.queue.wake(now);
         for _ in 0..MOST {
             self.view.follow(state, &mut self.queue);
-            for uid in runtime.changed(now) {
-                self.queue.extend(self.kubelet.pod(&uid).map(Task::Pod));
+            self.queue.wake(now);
+            if self.queue.is_empty() {
+                for uid in runtime.changed(now) {
+                    self.queue.extend(self.kubelet.pod(&uid).map(Task::Pod));
+                }
             }
             let Some(task) = self.queue.take() else {
                 return earlier(self.queue.next(), runtime.next(now));

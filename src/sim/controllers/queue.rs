@@ -6,27 +6,29 @@ use jiff::Timestamp;
 
 use super::objects::Key;
 
-/// One thing to look at. The order is the order of work: who decides comes before who carries out.
+/// One thing to look at. The order is the order of work: what happens to pods comes before what is said of them, so that
+/// it is said once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Task {
     /// An object whose owners may be gone, or that waits for its dependents: where it is held, and which one.
     Collect(usize, Key),
-    /// A namespace that may be on its way out.
+    /// A namespace that may need what each has.
     Namespace(String),
     /// The nodes have changed.
     Nodes,
     /// A claim for a volume.
     Claim(Key),
-    CronJob(Key),
+    /// A job: it counts a pod that was told to end before that has ended.
     Job(Key),
-    Deployment(Key),
-    ReplicaSet(Key),
-    StatefulSet(Key),
-    DaemonSet(Key),
     /// A pod, for the scheduler and its kubelet.
     Pod(Key),
     /// A pod that is gone, by its UID.
     Forget(String),
+    ReplicaSet(Key),
+    StatefulSet(Key),
+    DaemonSet(Key),
+    CronJob(Key),
+    Deployment(Key),
     /// A PodDisruptionBudget.
     Budget(Key),
 }
@@ -66,6 +68,10 @@ impl Queue {
             self.later.remove(&task);
             self.now.insert(task);
         }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.now.is_empty()
     }
 
     /// The next task.

@@ -32,8 +32,13 @@ impl Rig {
     }
 
     pub(super) fn with(controllers: Controllers, played: Played) -> Self {
+        Self::remembering(10_000, controllers, played)
+    }
+
+    /// In a cluster that remembers so many writes.
+    pub(super) fn remembering(history: usize, controllers: Controllers, played: Played) -> Self {
         let clock = Clock::driven("2026-01-01T00:00:00Z".parse().unwrap());
-        let cluster = Cluster::new(Settings::new(clock));
+        let cluster = Cluster::new(Settings { history, ..Settings::new(clock) });
         let mut rig = Self { cluster, controllers, played, next: None };
         rig.create::<Namespace>(json!({"metadata": {"name": NAMESPACE}}));
         rig

@@ -6,11 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use k8s_openapi::api::{
-    apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet},
-    batch::v1::{CronJob, Job},
-    core::v1::{Namespace, Node, PersistentVolumeClaim, Pod},
-    policy::v1::PodDisruptionBudget,
+use k8s_openapi::{
+    api::{
+        apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet},
+        batch::v1::{CronJob, Job},
+        core::v1::{Namespace, Node, PersistentVolumeClaim, Pod},
+        policy::v1::PodDisruptionBudget,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::Resource;
 use serde::de::DeserializeOwned;
@@ -66,7 +69,7 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Store<K> {
         keys.filter_map(|key| self.objects.get(key))
     }
 
-    /// Takes a change in: gives the object as it is now, or `None` if it is gone, and as it was.
+    /// Takes a change in: gives the object as it is now, or was last if it is gone, and as it was before.
     fn take(&mut self, object: &Value, deleted: bool) -> Option<Seen<K>> {
         let now = Arc::new(K::deserialize(object).ok()?);
         let key = key_of(now.meta());
@@ -78,10 +81,10 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Store<K> {
             self.index(now.meta(), &key, true);
             self.objects.insert(key.clone(), now.clone());
         }
-        Some(Seen { key, now, before, deleted })
+        Some(Seen { key, now, before })
     }
 
-    fn index(&mut self, meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta, key: &Key, add: bool) {
+    fn index(&mut self, meta: &ObjectMeta, key: &Key, add: bool) {
         match (controller_of(meta), add) {
             (Some(owner), true) => drop(self.by_controller.entry(owner.uid.clone()).or_default().insert(key.clone())),
             (Some(owner), false) => {
@@ -104,7 +107,6 @@ struct Seen<K> {
     /// The object after it, or its last state.
     now: Arc<K>,
     before: Option<Arc<K>>,
-    deleted: bool,
 }
 
 /// All that the controllers know.
@@ -301,5 +303,4 @@ fn controllers<K: Resource<DynamicType = ()>>(seen: &Seen<K>, queue: &mut Queue)
         };
         queue.add(task);
     }
-    let _ = seen.deleted;
 }

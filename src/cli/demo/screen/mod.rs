@@ -15,6 +15,11 @@ use tokio::time::Instant;
 
 pub use paint::Row;
 
+/// Below this width lines are told without columns.
+const NARROW: usize = 80;
+/// The width of the column that says who.
+const WHO: usize = 12;
+
 /// Who did what a line tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
@@ -85,7 +90,6 @@ pub struct Screen(Arc<Inner>);
 struct Inner {
     began: Instant,
     live: Option<Live>,
-    lines: Mutex<Vec<(Duration, Line)>>,
 }
 
 struct Live {
@@ -106,7 +110,7 @@ impl Screen {
             multi: MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(10)),
             bars: Mutex::default(),
         });
-        Self(Arc::new(Inner { began: Instant::now(), live, lines: Mutex::default() }))
+        Self(Arc::new(Inner { began: Instant::now(), live }))
     }
 
     /// Whether memory is drawn as it grows; otherwise it has to be told.
@@ -121,16 +125,20 @@ impl Screen {
 
     /// Tells what happened, now.
     pub fn tell(&self, who: Who, mood: Mood, text: impl Into<String>) {
-        self.line(Line::new(who, mood, text));
+        self.line(&Line::new(who, mood, text));
     }
 
     /// Tells a line, now.
-    pub fn line(&self, line: Line) {
-        let at = self.elapsed();
-        let time = format!("{:5.1}s", at.as_secs_f64());
-        let head = format!("{time}  {:<12}  ", line.who.as_str());
-        let indent = console::measure_text_width(&head);
-        let mut rows = paint::wrap(&line.text, self.width().map(|width| width.saturating_sub(indent))).into_iter();
+    pub fn line(&self, line: &Line) {
+        let time = format!("{:5.1}s", self.elapsed().as_secs_f64());
+        let narrow = self.width().is_some_and(|width| width < NARROW);
+        // Where there is little room, who does something is a part of what is told.
+        let (indent, text) = if narrow {
+            (time.len() + 1, format!("{}: {}", line.who.as_str(), line.text))
+        } else {
+            (time.len() + WHO + 4, line.text.clone())
+        };
+        let mut rows = paint::wrap(&text, self.width().map(|width| width.saturating_sub(indent))).into_iter();
         let paint = match line.mood {
             Mood::Plain => Style::new(),
             Mood::Deed => Style::new().bold(),
@@ -139,12 +147,12 @@ impl Screen {
             Mood::Good => Style::new().green(),
         };
         let first = rows.next().unwrap_or_default();
-        let who = style(format!("{:<12}", line.who.as_str())).cyan();
-        self.put(&format!("{}  {who}  {}", style(time).dim(), paint.apply_to(first)));
+        let who =
+            if narrow { String::new() } else { format!(" {}  ", style(format!("{:<WHO$}", line.who.as_str())).cyan()) };
+        self.put(&format!("{} {who}{}", style(time).dim(), paint.apply_to(first)));
         for row in rows {
             self.put(&format!("{:indent$}{}", "", paint.apply_to(row)));
         }
-        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner).push((at, line));
     }
 
     /// Shows a text as it is, wrapped where the terminal ends.

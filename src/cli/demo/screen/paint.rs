@@ -7,6 +7,8 @@ const MARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'
 /// Columns of a bar, and of a sparkline.
 const BAR: usize = 20;
 const SPARK: usize = 16;
+/// One in so many samples is drawn in a sparkline.
+const EACH: usize = 4;
 const MIB: u64 = 1024 * 1024;
 
 /// A pod's memory over time, and how it is.
@@ -28,8 +30,10 @@ impl Row {
         let now = self.memory.last().copied().unwrap_or_default();
         let top = self.threshold.saturating_mul(4) / 3;
         let too_much = now > self.threshold;
-        let recent = self.memory.get(self.memory.len().saturating_sub(SPARK)..).unwrap_or_default();
-        let spark = sparkline(recent, top);
+        // The newest last, and those before it at the same distance from it each time.
+        let mut recent: Vec<u64> = self.memory.iter().rev().step_by(EACH).take(SPARK).copied().collect();
+        recent.reverse();
+        let spark = sparkline(&recent, top);
         let bar = bar(now, self.threshold, top);
         let painted = |text: String| if too_much { style(text).red() } else { style(text).green() };
         let figure = format!("{:>4} MiB", now / MIB);
@@ -73,17 +77,22 @@ fn bar(value: u64, threshold: u64, top: u64) -> String {
         .collect()
 }
 
-/// The text in rows of at most `width`, broken between words; without a width, one row.
+/// The text in rows of at most `width`, broken between words, and in words that are longer; without a width, one row.
 pub fn wrap(text: &str, width: Option<usize>) -> Vec<String> {
     let Some(width) = width.map(|width| width.max(20)) else { return vec![text.to_owned()] };
     let mut rows: Vec<String> = Vec::new();
     for word in text.split(' ') {
-        match rows.last_mut() {
-            Some(row) if measure_text_width(row) + 1 + measure_text_width(word) <= width => {
-                row.push(' ');
-                row.push_str(word);
-            }
-            _ => rows.push(word.to_owned()),
+        if let Some(row) = rows.last_mut()
+            && measure_text_width(row) + 1 + measure_text_width(word) <= width
+        {
+            row.push(' ');
+            row.push_str(word);
+            continue;
+        }
+        let letters: Vec<char> = word.chars().collect();
+        rows.extend(letters.chunks(width).map(String::from_iter));
+        if letters.is_empty() {
+            rows.push(String::new());
         }
     }
     rows
@@ -100,8 +109,8 @@ mod tests {
         assert!(rows.iter().all(|row| row.len() <= 24), "{rows:?}");
         assert_eq!(rows.join(" "), text);
         assert_eq!(wrap(text, None), [text]);
-        let long = "x".repeat(100);
-        assert_eq!(wrap(&format!("a {long} b"), Some(30)), ["a", &long, "b"]);
+        let rows = wrap(&format!("a {} b", "x".repeat(70)), Some(30));
+        assert_eq!(rows.iter().map(String::len).collect::<Vec<_>>(), [1, 30, 30, 12], "{rows:?}");
     }
 
     #[test]

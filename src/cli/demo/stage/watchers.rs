@@ -29,6 +29,8 @@ const TELL_MEMORY: Duration = Duration::from_secs(2);
 const QUIET: u64 = 40 * MIB;
 /// A crash counts for so long, as a range in a rule does.
 const CRASH_COUNTS: SignedDuration = SignedDuration::from_secs(15);
+/// So many samples of a pod's memory are drawn at most.
+const REMEMBERED: usize = 64;
 const MIB: u64 = 1024 * 1024;
 
 /// What came of all notices so far.
@@ -129,7 +131,11 @@ impl Watcher {
         let mut findings = Vec::new();
         for container in shown.into_iter().filter(|container| container.namespace == APP_NAMESPACE) {
             let memory = container.memory.unwrap_or_default();
-            history.entry(container.pod.clone()).or_default().push(memory);
+            let samples = history.entry(container.pod.clone()).or_default();
+            samples.push(memory);
+            if samples.len() > REMEMBERED {
+                samples.remove(0);
+            }
             if memory > LEAK_BYTES {
                 let (namespace, pod) = (&container.namespace, &container.pod);
                 findings.push(Finding::of_container(namespace, pod, &container.container, memory));

@@ -88,3 +88,43 @@ async fn pods_of_a_node_that_comes_back_in_time_are_ready_again() {
     set_node_ready(&mut rig, "node-1", true);
     assert_eq!((rig.ready(), rig.counts("web")), (2, [2, 2, 2, 2]));
 }
+
+/// A rollout, an eviction and a crash; gives all that is there at the end.
+async fn story(history: usize) -> Vec<String> {
+    let program = Program::serves().ready_after(Duration::from_secs(3)).ends_after(Duration::from_secs(5));
+    let crash = program.clone().exits_after(Duration::from_secs(20), 1, 1);
+    let played = Played::new(program).by(move |pod| {
+        let image = pod.spec.as_ref()?.containers[0].image.as_deref()?;
+        (image == "app:2").then(|| crash.clone())
+    });
+    let mut rig = Rig::remembering(history, Controllers::new().with_nodes(3), played);
+    rig.create::<Deployment>(deployment("web", 4, &json!({})));
+    rig.pass(10).await;
+    rig.change::<Deployment>("web", |deployment| {
+        let template = &mut deployment.spec.as_mut().unwrap().template;
+        template.spec.as_mut().unwrap().containers[0].image = Some("app:2".to_owned());
+    });
+    rig.pass(12).await;
+    let name = rig.living()[0].metadata.name.clone().unwrap();
+    rig.delete::<Pod>(&name, json!({}));
+    rig.pass(100).await;
+    assert_eq!(rig.counts("web"), [4, 4, 4, 4]);
+    assert_eq!((rig.all::<Pod>().len(), rig.sizes()), (4, vec![0, 4]));
+    let show = |pod: Pod| {
+        let mut pod = serde_json::to_value(pod).unwrap();
+        pod["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+        pod.to_string()
+    };
+    rig.all::<Pod>().into_iter().map(show).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_story_ends_the_same() {
+    let first = story(10_000).await;
+    assert_eq!(first, story(10_000).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn controllers_that_missed_what_happened_look_at_all_there_is() {
+    story(1).await;
+}
