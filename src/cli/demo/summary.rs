@@ -43,10 +43,10 @@ pub fn show(stage: &Stage) {
     // What the real Alertmanager tells does not come by here.
     let told = match stage.alertmanagers.len() {
         0 => String::new(),
-        _ => format!("{} notices acknowledged, {} not; ", notices.taken, notices.refused),
+        _ => format!("notices: {} taken, {} not; ", notices.taken, notices.refused),
     };
     screen.text(&format!(
-        "  {told}{} records, {actions} actions, {} pods ready; {:.0} s in all",
+        "  {told}records: {}; actions: {actions}; pods ready: {}; {:.0} s in all",
         seen.records.len(),
         seen.ready(),
         screen.elapsed().as_secs_f64()
@@ -95,12 +95,18 @@ pub fn how_to_go_on(stage: &Stage, scenario: Scenario, keep: bool) {
     let pod = seen.pods.keys().next().cloned().unwrap_or_default();
     let record = seen.records.keys().next().cloned().unwrap_or_default();
     let alertname = if scenario == Scenario::CrashLoop { "KubePodCrashLooping" } else { "MemoryLeakDetected" };
-    let alert = stage.alertmanager_urls.first().map(|alertmanager| own_alert(alertmanager, alertname, &pod));
+    // Of a cluster that is gone the pods are too.
+    let about = if keep { pod.as_str() } else { "POD" };
+    let alert = stage.alertmanager_urls.first().map(|alertmanager| own_alert(alertmanager, alertname, about));
     if !keep {
         screen.heading("Go on");
-        screen.verbatim("  paramedic demo --keep              stays up, for kubectl and for alerts of your own");
-        screen.verbatim("  paramedic demo --scenario list     what else can be shown");
-        screen.verbatim("While it is up, an alert of your own is, for example,");
+        // As it was called: it need not be on PATH.
+        let program = std::env::args().next().unwrap_or_else(|| "paramedic".to_owned());
+        screen.verbatim(&format!(
+            "  {program} demo --keep              stays up, for kubectl and for alerts of your own"
+        ));
+        screen.verbatim(&format!("  {program} demo --scenario list     what else can be shown"));
+        screen.verbatim("While it is up, this sends an alert of your own about a pod:");
         screen.verbatim(&format!("  {}", alert.unwrap_or_default()));
         return;
     }

@@ -26,7 +26,12 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Failure> {
         return Err(Failure::Otherwise(format!("the Lease names {leader}, which is none of the replicas")));
     };
     killed.kill();
-    let text = format!("kill -9 {}: {leader}, the leader, right after it wrote down what it will do", killed.pid());
+    let when = if seen.in_phase(Phase::Acting).next().is_some() {
+        "after it wrote down what it will do, and before what came of it is on record"
+    } else {
+        "after its action, before that is verified"
+    };
+    let text = format!("kill -9 {}: {leader}, the leader, {when}", killed.pid());
     stage.screen.tell(Who::Demo, Mood::Bad, text);
 
     let was = seen.leader;
