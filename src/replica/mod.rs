@@ -104,11 +104,23 @@ pub fn start(parts: &Parts, tasks: &mut Tasks) -> Recorder {
     }
 }
 
+/// How long a broken watch waits before it is begun anew. kube's own default waits up to 30 s, and so long after an outage a
+/// replica would not know a policy that was made meanwhile, and take an alert for one that nothing matches. Three watches
+/// a replica are no burden.
+fn watch_backoff() -> watcher::ExponentialBackoff {
+    let delays = backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(Duration::from_secs(4))
+        .with_jitter()
+        .without_max_times();
+    delays.into()
+}
+
 fn follow_records(client: &Client, records: &Arc<RecordCache>, tasks: &mut Tasks) {
     let api: Api<DeserializeGuard<Remediation>> = Api::all(client.clone());
     let (records, stop) = (Arc::clone(records), tasks.stop());
     tasks.spawn("watch on Remediations", async move {
-        let stream = watcher(api, watcher::Config::default()).default_backoff();
+        let stream = watcher(api, watcher::Config::default()).backoff(watch_backoff());
         stop.run_until_cancelled(records.follow(stream)).await;
     });
 }
@@ -117,13 +129,13 @@ fn follow_policies(client: &Client, resources: &Arc<PolicyResources>, tasks: &mu
     let namespaced: Api<DeserializeGuard<RemediationPolicy>> = Api::all(client.clone());
     let (into, stop) = (Arc::clone(resources), tasks.stop());
     tasks.spawn("watch on RemediationPolicies", async move {
-        let stream = watcher(namespaced, watcher::Config::default()).default_backoff();
+        let stream = watcher(namespaced, watcher::Config::default()).backoff(watch_backoff());
         stop.run_until_cancelled(into.follow(stream)).await;
     });
     let cluster: Api<DeserializeGuard<ClusterRemediationPolicy>> = Api::all(client.clone());
     let (into, stop) = (Arc::clone(resources), tasks.stop());
     tasks.spawn("watch on ClusterRemediationPolicies", async move {
-        let stream = watcher(cluster, watcher::Config::default()).default_backoff();
+        let stream = watcher(cluster, watcher::Config::default()).backoff(watch_backoff());
         stop.run_until_cancelled(into.follow(stream)).await;
     });
 }
