@@ -18,6 +18,8 @@ use kube::{
 };
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use tower::timeout::TimeoutLayer;
+use tower_http::timeout::ResponseBodyTimeoutLayer;
 
 pub use self::tasks::{Ended, TaskError, Tasks};
 use crate::{
@@ -36,10 +38,21 @@ use crate::{
 /// The Lease's name, in Paramedic's namespace.
 const LEASE: &str = "paramedic";
 
+/// How long the API server may take to begin an answer to a read: a list of everything there is takes a while.
+const BEGINS_WITHIN: Duration = Duration::from_secs(60);
+/// How long an answer may go on without a word. A watch is ended by the server after 290 s, which kube asks it to do.
+const SILENT_FOR: Duration = Duration::from_secs(300);
+
+/// What a client for watches needs below it: a server, or a way to it, that is gone without a sign would otherwise be
+/// waited for without an end, and what the watch brings would stay as old as it is.
+pub fn patience() -> (TimeoutLayer, ResponseBodyTimeoutLayer) {
+    (TimeoutLayer::new(BEGINS_WITHIN), ResponseBodyTimeoutLayer::new(SILENT_FOR))
+}
+
 /// Two clients of one API server.
 #[derive(Clone)]
 pub struct Clients {
-    /// For reads and watches: repeats what the server was too busy for.
+    /// For watches, with [`patience`]: repeats what the server was too busy for.
     pub patient: Client,
     /// For intake and for actions, which have a deadline and must know what came of the one call they made: repeats
     /// nothing. (A PodDisruptionBudget's 429 would otherwise be repeated for minutes.)

@@ -4,13 +4,14 @@ use std::{path::Path, time::Duration};
 
 use kube::{
     Client,
+    client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    replica::Clients,
+    replica::{Clients, patience},
     server::health::{API, Readiness},
     telemetry::{Metrics, Outage, chain, metrics::ApiErrorReason},
 };
@@ -46,7 +47,7 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ClusterError>
         }
         None => kube::Config::infer().await?,
     };
-    let patient = Client::try_from(config.clone())?;
+    let patient = ClientBuilder::try_from(config.clone())?.with_layer(&patience()).build();
     config.default_retry = false;
     Ok(Clients { patient, once: Client::try_from(config)? })
 }
