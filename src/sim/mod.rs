@@ -12,6 +12,7 @@ pub mod http;
 pub mod kinds;
 pub mod openapi;
 pub mod patch;
+mod path;
 mod protobuf;
 mod quantity;
 mod request;

@@ -96,7 +96,7 @@ mod tests {
         }
         after(1).await;
         watched.failed("shut");
-        assert_eq!(watched.broken_for(), Some(Duration::from_secs(60)));
+        assert_eq!(watched.broken_for(), Some(Duration::from_mins(1)));
         after(30).await;
         assert_eq!(watched.broken_for(), Some(Duration::from_secs(90)), "since it began");
         watched.works();

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::{KindInfo, defaults};
-use crate::sim::{quantity::Quantity, status::Status};
+use crate::sim::{path::Path, quantity::Quantity, status::Status};
 
 /// Reads an object through its type.
 pub(crate) type Codec = fn(&Value) -> Result<Value, String>;
@@ -81,7 +81,7 @@ pub(super) fn read(kind: &KindInfo, object: Value) -> Result<(Value, Vec<String>
         let mut unknown = Vec::new();
         if let Some(given) = object.get("metadata").cloned() {
             let read = through::<ObjectMeta>(&given).map_err(|why| refused(kind, &why))?;
-            differences("metadata", &given, &read, &mut unknown);
+            differences(Path::Field(&Path::Root, "metadata"), &given, &read, &mut unknown);
             object.insert("metadata".to_owned(), read);
         }
         let mut object = Value::Object(object);
@@ -95,7 +95,7 @@ pub(super) fn read(kind: &KindInfo, object: Value) -> Result<(Value, Vec<String>
     let given = Value::Object(object);
     let mut read = (kind.codec)(&given).map_err(|why| refused(kind, &why))?;
     let mut unknown = Vec::new();
-    differences("", &given, &read, &mut unknown);
+    differences(Path::Root, &given, &read, &mut unknown);
     micro_times(kind, &given).map_err(|why| refused(kind, &why))?;
     tidy(&mut read);
     keep_absent(&given, &mut read);
@@ -141,20 +141,20 @@ fn named(kind: &KindInfo, object: &mut Map<String, Value>) -> Result<(), Status>
 }
 
 /// Collects the fields that were given and that reading dropped.
-fn differences(path: &str, given: &Value, read: &Value, unknown: &mut Vec<String>) {
+fn differences(path: Path<'_>, given: &Value, read: &Value, unknown: &mut Vec<String>) {
     match (given, read) {
         (Value::Object(given), Value::Object(read)) => {
             for (name, value) in given.iter().filter(|(_, value)| !value.is_null()) {
-                let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let below = Path::Field(&path, name);
                 match read.get(name) {
-                    Some(read) => differences(&below, value, read, unknown),
-                    None => unknown.push(below),
+                    Some(read) => differences(below, value, read, unknown),
+                    None => unknown.push(below.to_string()),
                 }
             }
         }
         (Value::Array(given), Value::Array(read)) => {
             for (index, (given, read)) in given.iter().zip(read).enumerate() {
-                differences(&format!("{path}[{index}]"), given, read, unknown);
+                differences(Path::Item(&path, index), given, read, unknown);
             }
         }
         _ => {}

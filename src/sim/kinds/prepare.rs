@@ -179,24 +179,19 @@ fn put_in(fields: &mut Map<String, Value>, name: &str, value: Option<Value>) {
 }
 
 fn grow(kind: &KindInfo, object: &mut Value, old: &Value) {
-    let annotations = |object: &Value| object["metadata"].get("annotations").cloned();
     let grows = match kind.generation {
         Generation::None => false,
         Generation::Spec => object.get("spec") != old.get("spec"),
         Generation::SpecOrAnnotations => {
-            object.get("spec") != old.get("spec") || annotations(object) != annotations(old)
+            object.get("spec") != old.get("spec")
+                || object["metadata"].get("annotations") != old["metadata"].get("annotations")
         }
         Generation::Custom => {
-            let rest = |object: &Value| -> Vec<(String, Value)> {
-                let fields = object.as_object().into_iter().flatten();
-                let mut rest: Vec<_> = fields
-                    .filter(|(name, _)| *name != "metadata")
-                    .map(|(name, value)| (name.clone(), value.clone()))
-                    .collect();
-                rest.sort_by(|(one, _), (other, _)| one.cmp(other));
-                rest
+            let rest = |object: &Value| {
+                object.as_object().map_or(0, |fields| fields.keys().filter(|name| *name != "metadata").count())
             };
-            rest(object) != rest(old)
+            let fields = object.as_object().into_iter().flatten().filter(|(name, _)| *name != "metadata");
+            rest(object) != rest(old) || fields.into_iter().any(|(name, value)| old.get(name) != Some(value))
         }
     };
     if grows {

@@ -8,7 +8,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use super::rules;
-use crate::sim::status::Cause;
+use crate::sim::{path::Path, status::Cause};
 
 /// A schema, ready to be used.
 #[derive(Debug, Default)]
@@ -101,7 +101,7 @@ impl Schema {
         fields.retain(|name, value| match (name.as_str(), self.properties.get(name)) {
             ("apiVersion" | "kind" | "metadata", _) => true,
             (_, Some(schema)) => {
-                schema.prune_at(name, value, unknown);
+                schema.prune_at(Path::Field(&Path::Root, name), value, unknown);
                 true
             }
             (_, None) => {
@@ -111,20 +111,21 @@ impl Schema {
         });
     }
 
-    fn prune_at(&self, path: &str, value: &mut Value, unknown: &mut Vec<String>) {
+    fn prune_at(&self, path: Path<'_>, value: &mut Value, unknown: &mut Vec<String>) {
         match value {
             Value::Object(fields) if !self.keeps_unknown => fields.retain(|name, value| {
-                let path = format!("{path}.{name}");
-                match self.below(name) {
-                    Some(schema) => schema.prune_at(&path, value, unknown),
-                    None => unknown.push(path),
+                let path = Path::Field(&path, name);
+                let known = self.below(name);
+                match known {
+                    Some(schema) => schema.prune_at(path, value, unknown),
+                    None => unknown.push(path.to_string()),
                 }
-                self.below(name).is_some()
+                known.is_some()
             }),
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     if let Some(schema) = &self.items {
-                        schema.prune_at(&format!("{path}[{index}]"), item, unknown);
+                        schema.prune_at(Path::Item(&path, index), item, unknown);
                     }
                 }
             }
@@ -171,10 +172,10 @@ impl Schema {
     pub(super) fn check(&self, object: &Value, old: Option<&Value>, only: Option<&str>) -> Vec<Cause> {
         let mut causes = Vec::new();
         match only {
-            None => self.check_at("", object, &mut causes),
+            None => self.check_at(Path::Root, object, &mut causes),
             Some(name) => {
                 if let (Some(schema), Some(value)) = (self.properties.get(name), object.get(name)) {
-                    schema.check_at(name, value, &mut causes);
+                    schema.check_at(Path::Field(&Path::Root, name), value, &mut causes);
                 }
             }
         }
@@ -186,13 +187,13 @@ impl Schema {
                        complete validation";
             causes.push(Cause::invalid("<nil>", &Value::Null, why));
         } else {
-            self.ask_rules("", object, old, &mut causes);
+            self.ask_rules(Path::Root, object, old, &mut causes);
         }
         causes
     }
 
-    fn check_at(&self, path: &str, value: &Value, causes: &mut Vec<Cause>) {
-        let here = if path.is_empty() { "<nil>" } else { path };
+    fn check_at(&self, path: Path<'_>, value: &Value, causes: &mut Vec<Cause>) {
+        let here = if path.is_root() { Path::Field(&Path::Root, "<nil>") } else { path };
         if value.is_null() && self.nullable {
             return;
         }
@@ -210,14 +211,14 @@ impl Schema {
         match value {
             Value::String(text) => self.check_text(here, text, value, causes),
             Value::Number(number) => self.check_number(here, number.as_f64().unwrap_or_default(), value, causes),
-            Value::Array(items) => self.check_items(path, here, items, causes),
+            Value::Array(items) => self.check_items(here, items, causes),
             Value::Object(fields) => {
                 for name in self.required.iter().filter(|name| !fields.contains_key(*name)) {
-                    causes.push(Cause::required(join(path, name), ""));
+                    causes.push(Cause::required(Path::Field(&path, name), ""));
                 }
-                for (name, value) in fields.iter().filter(|(name, _)| !path.is_empty() || *name != "metadata") {
+                for (name, value) in fields.iter().filter(|(name, _)| !path.is_root() || *name != "metadata") {
                     if let Some(schema) = self.below(name) {
-                        schema.check_at(&join(path, name), value, causes);
+                        schema.check_at(Path::Field(&path, name), value, causes);
                     }
                 }
             }
@@ -225,7 +226,7 @@ impl Schema {
         }
     }
 
-    fn check_text(&self, path: &str, text: &str, value: &Value, causes: &mut Vec<Cause>) {
+    fn check_text(&self, path: Path<'_>, text: &str, value: &Value, causes: &mut Vec<Cause>) {
         let length = text.chars().count();
         match self.lengths {
             (_, Some(most)) if length > most => causes.push(Cause::too_long(path, most)),
@@ -248,7 +249,7 @@ impl Schema {
         }
     }
 
-    fn check_number(&self, path: &str, number: f64, value: &Value, causes: &mut Vec<Cause>) {
+    fn check_number(&self, path: Path<'_>, number: f64, value: &Value, causes: &mut Vec<Cause>) {
         match self.bounds {
             (Some(least), _) if number < least => {
                 let why = format!("{path} in body should be greater than or equal to {least}");
@@ -262,18 +263,18 @@ impl Schema {
         }
     }
 
-    fn check_items(&self, path: &str, here: &str, items: &[Value], causes: &mut Vec<Cause>) {
+    fn check_items(&self, path: Path<'_>, items: &[Value], causes: &mut Vec<Cause>) {
         match self.sizes {
-            (_, Some(most)) if items.len() > most => causes.push(Cause::too_many(here, items.len(), most)),
+            (_, Some(most)) if items.len() > most => causes.push(Cause::too_many(path, items.len(), most)),
             (Some(least), _) if items.len() < least => {
-                let why = format!("{here} in body should have at least {least} items");
-                causes.push(Cause::invalid(here, &json!(items.len()), &why));
+                let why = format!("{path} in body should have at least {least} items");
+                causes.push(Cause::invalid(path, &json!(items.len()), &why));
             }
             _ => {}
         }
         if let Some(schema) = &self.items {
             for (index, item) in items.iter().enumerate() {
-                schema.check_at(&format!("{path}[{index}]"), item, causes);
+                schema.check_at(Path::Item(&path, index), item, causes);
             }
         }
         if !self.keys.is_empty() {
@@ -283,7 +284,7 @@ impl Schema {
                     self.keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone()))).collect();
                 let key = Value::Object(key);
                 if !seen.insert(key.to_string()) {
-                    causes.push(Cause::duplicate(format!("{path}[{index}]"), &key));
+                    causes.push(Cause::duplicate(Path::Item(&path, index), &key));
                 }
             }
         }
@@ -295,7 +296,7 @@ impl Schema {
         !self.rules.is_empty() || below.into_iter().any(Self::has_rules)
     }
 
-    fn ask_rules(&self, path: &str, value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
+    fn ask_rules(&self, path: Path<'_>, value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
         if value.is_null() {
             return;
         }
@@ -313,7 +314,7 @@ impl Schema {
             Value::Object(fields) => {
                 for (name, value) in fields {
                     if let Some(schema) = self.below(name) {
-                        schema.ask_rules(&join(path, name), value, old.and_then(|old| old.get(name)), causes);
+                        schema.ask_rules(Path::Field(&path, name), value, old.and_then(|old| old.get(name)), causes);
                     }
                 }
             }
@@ -321,7 +322,7 @@ impl Schema {
                 if let Some(schema) = &self.items {
                     for (index, item) in items.iter().enumerate() {
                         // Items of a plain list have no predecessors.
-                        schema.ask_rules(&format!("{path}[{index}]"), item, None, causes);
+                        schema.ask_rules(Path::Item(&path, index), item, None, causes);
                     }
                 }
             }
@@ -385,10 +386,6 @@ fn type_name(value: &Value) -> &'static str {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     }
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 #[cfg(test)]

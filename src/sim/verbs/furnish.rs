@@ -29,7 +29,7 @@ pub(crate) fn furnish(state: &mut State) {
         }
     }
     if let Some(kind) = kinds::of_kind("apiextensions.k8s.io", "CustomResourceDefinition") {
-        for definition in definitions(state.now_text()) {
+        for definition in definitions(&state.now_text()) {
             state.adopt(kind, definition);
         }
     }
@@ -37,12 +37,12 @@ pub(crate) fn furnish(state: &mut State) {
     state.compact();
 }
 
-fn definitions(now: String) -> Vec<Arc<Value>> {
+fn definitions(now: &str) -> Vec<Arc<Value>> {
     let mut cached = DEFINITIONS.lock().unwrap_or_else(PoisonError::into_inner);
     if cached.0 != now {
         let all = kinds::all().iter().filter_map(|kind| kind.definition.as_ref()).zip(1..);
-        let made = all.filter_map(|(definition, number)| established(definition, number, &now));
-        *cached = (now.clone(), made.map(Arc::new).collect());
+        let made = all.filter_map(|(definition, number)| established(definition, number, now));
+        *cached = (now.to_owned(), made.map(Arc::new).collect());
     }
     cached.1.clone()
 }

@@ -5,7 +5,7 @@ use std::{cell::RefCell, fmt};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::sim::{protobuf, status::Status};
+use crate::sim::{path::Path, protobuf, status::Status};
 
 /// The types of bodies that are read.
 const JSON: &str = "application/json";
@@ -38,7 +38,7 @@ pub(crate) fn read_body(content_type: Option<&str>, body: &[u8]) -> Result<(Valu
 pub(super) fn read_json(body: &[u8]) -> Result<(Value, Vec<String>), serde_json::Error> {
     let twice = RefCell::new(Vec::new());
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = Node { path: String::new(), twice: &twice }.deserialize(&mut reader)?;
+    let value = Node { path: Path::Root, twice: &twice }.deserialize(&mut reader)?;
     reader.end()?;
     Ok((value, twice.into_inner()))
 }
@@ -50,15 +50,8 @@ fn unreadable(error: &impl fmt::Display, body: &[u8]) -> Status {
 
 /// A value at a path.
 struct Node<'a> {
-    path: String,
+    path: Path<'a>,
     twice: &'a RefCell<Vec<String>>,
-}
-
-impl Node<'_> {
-    fn below(&self, name: &str) -> Self {
-        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
-        Self { path, twice: self.twice }
-    }
 }
 
 impl<'de> DeserializeSeed<'de> for Node<'_> {
@@ -107,7 +100,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut all = Vec::new();
         loop {
-            let node = Node { path: format!("{}[{}]", self.path, all.len()), twice: self.twice };
+            let node = Node { path: Path::Item(&self.path, all.len()), twice: self.twice };
             match items.next_element_seed(node)? {
                 Some(item) => all.push(item),
                 None => return Ok(Value::Array(all)),
@@ -118,12 +111,12 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
         let mut all = Map::new();
         while let Some(name) = fields.next_key::<String>()? {
-            let node = self.below(&name);
-            let path = node.path.clone();
-            let value = fields.next_value_seed(node).map_err(A::Error::custom)?;
-            if all.insert(name, value).is_some() {
-                self.twice.borrow_mut().push(path);
+            let path = Path::Field(&self.path, &name);
+            let value = fields.next_value_seed(Node { path, twice: self.twice }).map_err(A::Error::custom)?;
+            if all.contains_key(&name) {
+                self.twice.borrow_mut().push(path.to_string());
             }
+            all.insert(name, value);
         }
         Ok(Value::Object(all))
     }
