@@ -14,7 +14,10 @@ mod summary;
 use std::{path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 use self::{
     directory::Directory,
@@ -27,9 +30,9 @@ use super::{OK, PROBLEMS, USAGE};
 
 /// The shipped policy as it is used here, for kubectl.
 const POLICY_FILE: &str = "policy.json";
-/// What a shell says of a process that a signal ended.
-const INTERRUPTED: u8 = 130;
-const TERMINATED: u8 = 143;
+/// The signals that end it, with what a shell says of a process that one of them ended.
+const SIGNALS: [(SignalKind, u8); 3] =
+    [(SignalKind::hangup(), 129), (SignalKind::interrupt(), 130), (SignalKind::terminate(), 143)];
 
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
@@ -80,15 +83,14 @@ pub fn run(args: &Args) -> u8 {
     let text =
         "a Kubernetes in memory, the real server, and an application that falls ill: all of it local, gone afterwards";
     screen.tell(Who::Demo, Mood::Plain, text);
-    let (directory, runtime) = match prepare() {
+    let (signals, mut directory, runtime) = match prepare() {
         Ok(prepared) => prepared,
         Err(error) => {
             eprintln!("paramedic demo: {error}");
             return PROBLEMS;
         }
     };
-    let mut directory = directory;
-    let ending = runtime.block_on(perform(args, programs, &screen, directory.path().to_owned()));
+    let ending = runtime.block_on(perform(args, programs, &screen, directory.path().to_owned(), signals));
     // Nothing writes into the directory any more when it goes.
     runtime.shutdown_timeout(Duration::from_secs(2));
     screen.clear_rows();
@@ -116,8 +118,17 @@ fn programs(args: &Args) -> Result<Option<Programs>, String> {
     }
 }
 
-fn prepare() -> std::io::Result<(Directory, tokio::runtime::Runtime)> {
-    Ok((Directory::new()?, tokio::runtime::Builder::new_multi_thread().enable_all().build()?))
+/// Signals that are listened for, with their codes.
+type Signals = Vec<(Signal, u8)>;
+
+/// The signals first: whatever is there when one comes is taken away.
+fn prepare() -> std::io::Result<(Signals, Directory, Runtime)> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let signals = {
+        let _entered = runtime.enter();
+        SIGNALS.into_iter().map(|(kind, code)| Ok((signal(kind)?, code))).collect::<std::io::Result<_>>()?
+    };
+    Ok((signals, Directory::new()?, runtime))
 }
 
 fn list(screen: &Screen) {
@@ -129,15 +140,11 @@ fn list(screen: &Screen) {
 }
 
 /// Starts the stage, plays, and ends it: also where it is interrupted.
-async fn perform(args: &Args, programs: Option<Programs>, screen: &Screen, dir: PathBuf) -> Ending {
-    let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-        (Err(error), _) | (_, Err(error)) => return Ending::Badly(anyhow::Error::from(error).into()),
-    };
+async fn perform(args: &Args, programs: Option<Programs>, screen: &Screen, dir: PathBuf, signals: Signals) -> Ending {
     let mut progress = Progress::default();
     let ending = tokio::select! {
         biased;
-        code = signalled(&mut interrupt, &mut terminate) => {
+        code = signalled(signals) => {
             screen.clear_rows();
             screen.tell(Who::Demo, Mood::Plain, "told to end: everything is taken away");
             Ending::Signalled(code)
@@ -159,11 +166,15 @@ async fn perform(args: &Args, programs: Option<Programs>, screen: &Screen, dir: 
     if shown { Ending::Well } else { ending }
 }
 
-async fn signalled(interrupt: &mut Signal, terminate: &mut Signal) -> u8 {
-    tokio::select! {
-        _ = interrupt.recv() => INTERRUPTED,
-        _ = terminate.recv() => TERMINATED,
-    }
+/// The code of the first signal that comes.
+async fn signalled(signals: Signals) -> u8 {
+    let waiting = signals.into_iter().map(|(mut signal, code)| {
+        Box::pin(async move {
+            signal.recv().await;
+            code
+        })
+    });
+    futures::future::select_all(waiting).await.0
 }
 
 async fn play(

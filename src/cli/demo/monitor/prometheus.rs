@@ -179,7 +179,7 @@ fn alertmanager_config(webhook: &str) -> Value {
         "route": {
             "receiver": "paramedic",
             "group_by": ["alertname", "namespace", "pod"],
-            "group_wait": "1s", "group_interval": "1s", "repeat_interval": "8s",
+            "group_wait": "2s", "group_interval": "1s", "repeat_interval": "8s",
         },
         "receivers": [{ "name": "paramedic", "webhook_configs": [{ "url": webhook, "send_resolved": true }] }],
     })

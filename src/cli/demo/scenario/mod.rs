@@ -105,8 +105,10 @@ async fn ask(stage: &Stage, pod: &str, what: &str) -> Result<(), Failure> {
 
 /// Lets the application in these pods leak.
 async fn let_leak(stage: &Stage, pods: &[String]) -> Result<(), Failure> {
+    // At once: those of one Deployment are to be seen together.
+    let asked = pods.iter().map(|pod| ask(stage, pod, "/leak/start?rateMib=60&limitMib=400"));
+    futures::future::try_join_all(asked).await?;
     for pod in pods {
-        ask(stage, pod, "/leak/start?rateMib=60&limitMib=400").await?;
         stage.screen.tell(Who::App, Mood::Bad, format!("{pod} leaks 60 MiB a second"));
     }
     Ok(())
