@@ -39,9 +39,9 @@ use crate::{
 const LEASE: &str = "paramedic";
 
 /// How long the API server may take to begin an answer to a read: a list of everything there is takes a while.
-const BEGINS_WITHIN: Duration = Duration::from_secs(60);
+const BEGINS_WITHIN: Duration = Duration::from_mins(1);
 /// How long an answer may go on without a word. A watch is ended by the server after 290 s, which kube asks it to do.
-const SILENT_FOR: Duration = Duration::from_secs(300);
+const SILENT_FOR: Duration = Duration::from_mins(5);
 
 /// What a client for watches needs below it: a server, or a way to it, that is gone without a sign would otherwise be
 /// waited for without an end, and what the watch brings would stay as old as it is.
