@@ -120,11 +120,16 @@ impl World {
 
     /// The pod that leads, by the Lease; an `Err` while nobody does.
     pub async fn leader(&self) -> Result<String, String> {
-        let lease: Lease = self.api(PARAMEDIC).get(PARAMEDIC).await.map_err(|error| format!("the Lease: {error}"))?;
-        let holder = lease.spec.and_then(|spec| spec.holder_identity).filter(|holder| !holder.is_empty());
-        let holder = holder.ok_or("the Lease has no holder")?;
+        let holder = self.leading_process().await?;
         // The pod's name, and a part that each process has for itself.
         Ok(holder.split_once('_').map_or(holder.as_str(), |(pod, _)| pod).to_owned())
+    }
+
+    /// The process that leads: a container that starts again is another one.
+    pub async fn leading_process(&self) -> Result<String, String> {
+        let lease: Lease = self.api(PARAMEDIC).get(PARAMEDIC).await.map_err(|error| format!("the Lease: {error}"))?;
+        let holder = lease.spec.and_then(|spec| spec.holder_identity).filter(|holder| !holder.is_empty());
+        holder.ok_or_else(|| "the Lease has no holder".to_owned())
     }
 
     /// The logs of all of Paramedic's containers, those before a restart too: (pod, text).
