@@ -14,10 +14,11 @@ E2E ?= $(CARGO) test --locked --features e2e --test e2e --
 E2E_FULL ?= $(E2E) --include-ignored
 # Of the whole workspace, as `make test` builds it.
 CONFORMANCE ?= $(CARGO) test --locked --workspace --test conformance --
+CHAOS ?= $(CARGO) test --locked --profile chaos --features chaos --test chaos
 BENCH ?= benches/run
 CRDS ?= $(CARGO) run --locked --quiet --bin paramedic -- crd --out k8s/crds
 
-.PHONY: help demo test lint e2e e2e-full conformance conformance-record bench image crds docs
+.PHONY: help demo test chaos lint e2e e2e-full conformance conformance-record bench image crds docs
 
 help: ## What there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -27,6 +28,11 @@ demo: ## Paramedic at work on this machine, in a minute: no cluster, nothing to 
 
 test: ## Unit and property tests, and stories that need no cluster
 	$(CARGO) test --locked --workspace
+
+# Given to make or in the environment: SEEDS=…, SEED=…, FROM=… and WITHOUT=….
+export SEED SEEDS FROM WITHOUT
+chaos: ## 2,000 schedules of faults, and what is found where a protection is taken away; SEEDS=…, or SEED=… with its trace
+	$(CHAOS)
 
 lint: ## Format, clippy, shellcheck, the alerting rules, and cargo-deny where it is installed
 	$(CARGO) fmt --all --check

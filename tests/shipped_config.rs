@@ -18,3 +18,18 @@ fn the_shipped_configuration_is_accepted() {
     assert_eq!(config.identity, "paramedic-0");
     assert!(!config.sources.is_empty(), "what listens for others asks for a credential");
 }
+
+/// The feature `chaos` lets a test take a protection away: nothing that people run may know how.
+#[test]
+fn no_build_that_is_shipped_can_take_a_protection_away() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let manifest = text("Cargo.toml");
+    let features = manifest.split("[features]").nth(1).unwrap().split("\n[").next().unwrap();
+    assert!(!features.contains("default"), "no feature is on by itself: {features}");
+    for file in ["Dockerfile", ".ci/run", "Makefile", "tests/cluster/image"] {
+        for line in text(file).lines().filter(|line| line.contains("--release")) {
+            assert!(!line.contains("chaos") && !line.contains("--all-features"), "{file}: {line}");
+        }
+    }
+}

@@ -276,6 +276,10 @@ impl Recorder {
                     known = current.status.as_ref().and_then(|status| status.alert.clone());
                     let ended = current.status.as_ref().is_some_and(|status| status.phase.is_terminal());
                     self.records.put(current);
+                    // What fires now may be another episode than the one that has ended.
+                    if ended && notice.status.state == AlertPhase::Firing {
+                        return not_durable(key, "the record has ended meanwhile; what is known here was behind");
+                    }
                     if ended {
                         return Written { outcome, detail: None, key: Some(key) };
                     }

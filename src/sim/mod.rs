@@ -36,7 +36,7 @@ use std::{
 pub use kinds::{Dependents, Generation, KindInfo, Schema};
 pub use selector::{FieldSelector, LabelSelector};
 pub use service::{ApiBody, ApiService};
-pub use state::{Change, State};
+pub use state::{Change, Kind, State};
 pub use status::{Cause, Details, Of, Status};
 
 use self::controllers::{ContainerId, Runtime};

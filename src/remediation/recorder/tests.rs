@@ -115,6 +115,10 @@ impl Server {
         };
         if method == Method::PATCH {
             let applied: Value = serde_json::from_slice(body).unwrap();
+            let version = applied["metadata"]["resourceVersion"].as_str();
+            if version.is_some_and(|version| record.metadata.resource_version.as_deref() != Some(version)) {
+                return (409, json!({ "kind": "Status", "code": 409, "message": "", "reason": "Conflict" }));
+            }
             let alert: AlertStatus = serde_json::from_value(applied["status"]["alert"].clone()).unwrap();
             record.status.get_or_insert_default().alert = Some(alert);
             record.metadata.resource_version = Some("100".to_owned());
@@ -183,14 +187,24 @@ fn with(record: &RecordFixture) -> Server {
 
 impl Replica {
     async fn hears_it_is_over(&self, source: &str) -> AlertOutcome {
+        self.hears(source, AlertState::Resolved, at(-60), Some(at(100))).await
+    }
+
+    async fn hears(
+        &self,
+        source: &str,
+        state: AlertState,
+        starts_at: Timestamp,
+        ends_at: Option<Timestamp>,
+    ) -> AlertOutcome {
         let labels = leak_of("cart-1");
         let alert = Alert {
-            state: AlertState::Resolved,
+            state,
             fingerprint: Fingerprint::of(&labels),
             labels,
             annotations: std::collections::BTreeMap::default(),
-            starts_at: at(-60),
-            ends_at: Some(at(100)),
+            starts_at,
+            ends_at,
             generator_url: None,
         };
         let source = Source { name: source.to_owned(), namespaces: vec!["*".to_owned()], receivers: None };
@@ -247,4 +261,15 @@ async fn a_source_speaks_for_its_own_records_only() {
     let replica = replica(with(&made()), &[made()]);
     assert_eq!(replica.hears_it_is_over("another").await.outcome, Outcome::Resolved);
     assert_eq!(replica.alert_on_record(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_firing_alert_whose_record_has_ended_unseen_is_asked_for_again() {
+    let replica = replica(with(&made().version(7).in_phase(Phase::Skipped, 50)), &[made().version(3)]);
+    let heard = async || replica.hears("prometheus", AlertState::Firing, at(110), None).await.outcome;
+    assert_eq!(heard().await, Outcome::NotDurable, "it began after the end, and has no record");
+    let posts = || replica.api.asked().iter().filter(|(method, _)| method == Method::POST).count();
+    assert_eq!(posts(), 0);
+    heard().await;
+    assert_eq!(posts(), 1, "what is known has caught up, and a new record is made");
 }

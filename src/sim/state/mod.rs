@@ -5,6 +5,8 @@
 mod names;
 mod typed;
 
+pub use self::typed::Kind;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,

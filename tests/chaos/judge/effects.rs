@@ -1,0 +1,219 @@
+//! What was done to the world: which entry of which journal announced it, and whether a limit allowed it.
+
+use jiff::Timestamp;
+use paramedic::{
+    api::{ActionOutcome, Phase},
+    sim::State,
+    triage::PolicyKey,
+};
+use serde_json::Value;
+
+use super::{
+    Judge, Sent,
+    records::Record,
+    world::{is_ready, is_terminating, workload_of},
+};
+use crate::stats::Stats;
+
+/// An action that had an effect.
+pub struct Effect {
+    pub action: &'static str,
+    pub replica: usize,
+    /// Of what was acted on.
+    pub uid: String,
+    pub subject: String,
+    pub policy: PolicyKey,
+    record: String,
+    step: u32,
+    /// As the journal has it.
+    started_at: Timestamp,
+}
+
+/// What a request met when it was carried out.
+pub enum Met {
+    /// Nothing that it would change.
+    Nothing,
+    /// A pod that it ends.
+    Pod { uid: String, asked: Option<String>, ready: bool, workload: (String, String) },
+    /// A workload whose template it changes.
+    Workload { uid: String },
+}
+
+impl Met {
+    /// What the request is about, as it is right before.
+    pub fn by(sent: &Sent, state: &State) -> Self {
+        let words = sent.words();
+        let body = || serde_json::from_slice::<Value>(&sent.body).unwrap_or_default();
+        match (sent.method.as_str(), &words[..]) {
+            ("POST", ["api", "v1", "namespaces", namespace, "pods", name, "eviction"]) => {
+                Self::pod(state, namespace, name, &body()["deleteOptions"])
+            }
+            ("DELETE", ["api", "v1", "namespaces", namespace, "pods", name]) => {
+                Self::pod(state, namespace, name, &body())
+            }
+            ("PATCH", ["apis", "apps", "v1", "namespaces", namespace, plural, name]) => {
+                let kind = if *plural == "deployments" { "Deployment" } else { "StatefulSet" };
+                let Some(object) = object(state, "apps", kind, namespace, name) else { return Self::Nothing };
+                let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+                Self::Workload { uid }
+            }
+            _ => Self::Nothing,
+        }
+    }
+
+    fn pod(state: &State, namespace: &str, name: &str, options: &Value) -> Self {
+        let Some(pod) = object(state, "", "Pod", namespace, name) else { return Self::Nothing };
+        Self::Pod {
+            uid: pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
+            asked: options["preconditions"]["uid"].as_str().map(str::to_owned),
+            ready: is_ready(pod) && !is_terminating(pod),
+            workload: workload_of(pod),
+        }
+    }
+
+    /// Whether it met another pod than it meant.
+    pub fn is_another(&self) -> bool {
+        matches!(self, Self::Pod { uid, asked: Some(asked), .. } if uid != asked)
+    }
+}
+
+fn object<'a>(state: &'a State, group: &str, kind: &str, namespace: &str, name: &str) -> Option<&'a Value> {
+    let kind = paramedic::sim::kinds::of_kind(group, kind)?;
+    state.object(kind, namespace, name).map(|object| &**object)
+}
+
+impl Judge {
+    pub(super) fn effect(&mut self, sent: &Sent, met: &Met, code: u16, stats: &mut Stats) {
+        if !(200..300).contains(&code) {
+            if code == 429 && matches!(met, Met::Pod { .. }) {
+                stats.count("actions", "refused by a budget");
+            }
+            return;
+        }
+        let (uid, action) = match met {
+            Met::Nothing => return,
+            Met::Pod { uid, .. } => (uid.clone(), if sent.method == "POST" { "evict" } else { "delete" }),
+            Met::Workload { uid } => (uid.clone(), "rollout"),
+        };
+        self.note(format!("effect: r{} {action} {uid}, sent at {}", sent.replica, sent.at));
+        let announced = self.records.values().find(|record| {
+            let entry = record.status.journal.last();
+            record.gone.is_none()
+                && record.status.phase == Phase::Acting
+                && entry.is_some_and(|entry| entry.outcome == ActionOutcome::Running && entry.target.uid == uid)
+        });
+        let Some(record) = announced else {
+            let about: Vec<String> =
+                self.records.values().filter(|record| names(record, &uid)).map(Record::to_string).collect();
+            // A record that somebody deleted under the leader's hands took its journal with it.
+            if self.records.values().any(|record| record.gone.is_some() && names(record, &uid)) {
+                return;
+            }
+            let what = format!("{action} {uid} without an entry; records about it: {}", about.join("; "));
+            return self.violated("nothing is done without its journal's entry", what);
+        };
+        if let Some((at, Some(writer))) = record.sent.last()
+            && *writer == sent.replica
+            && *at <= sent.at
+        {
+            stats.count("protections", "JournalFirst");
+        }
+        let Some(entry) = record.status.journal.last() else { return };
+        let effect = Effect {
+            action,
+            replica: sent.replica,
+            uid: uid.clone(),
+            subject: record.subject().to_owned(),
+            policy: record.policy(),
+            record: record.uid.clone(),
+            step: entry.step,
+            started_at: entry.started_at,
+        };
+        self.twice(&effect);
+        self.cooldown(&effect);
+        self.rate(&effect);
+        if let Met::Pod { ready: true, workload, .. } = met {
+            self.availability(&effect, workload);
+        }
+        self.effects.push(effect);
+    }
+
+    fn twice(&mut self, effect: &Effect) {
+        let same = |other: &&Effect| {
+            other.uid == effect.uid
+                && (effect.action != "rollout" || (&other.record, other.step) == (&effect.record, effect.step))
+        };
+        if self.effects.iter().any(|other| same(&other)) {
+            let what = format!("{} {}", effect.action, effect.uid);
+            self.violated("nothing is done twice to one object", what);
+        }
+    }
+
+    /// Whether what a record did still counts: one that was deleted took its memory with it.
+    fn counts(&self, effect: &Effect) -> bool {
+        self.records.get(&effect.record).is_some_and(|record| record.gone.is_none())
+    }
+
+    fn cooldown(&mut self, effect: &Effect) {
+        let Some(record) = self.records.get(&effect.record) else { return };
+        let (key, cooldown) = (record.key.clone(), record.spec.limits.cooldown.signed());
+        let earlier = self
+            .effects
+            .iter()
+            .filter(|other| other.subject == effect.subject && other.record != effect.record && self.counts(other));
+        let too_soon = earlier
+            .map(|other| effect.started_at.duration_since(other.started_at))
+            .find(|gap| *gap < cooldown - self.skews());
+        if let Some(gap) = too_soon {
+            let what = format!("{key} acted {gap:#} after another; its cooldown is {cooldown:#}");
+            self.violated("cooldowns are kept", what);
+        }
+    }
+
+    fn rate(&mut self, effect: &Effect) {
+        let Some(record) = self.records.get(&effect.record) else { return };
+        let (key, rate) = (record.key.clone(), record.spec.limits.rate);
+        let from = effect.started_at - (rate.per.signed() - self.skews());
+        let in_window = self
+            .effects
+            .iter()
+            .filter(|other| other.policy == effect.policy && other.started_at > from && self.counts(other));
+        let count = in_window.count() + 1;
+        if count > usize::try_from(rate.actions).unwrap_or(usize::MAX) {
+            let what = format!("{key} was action {count} in {}; {} are allowed", rate.per, rate.actions);
+            self.violated("rates are kept", what);
+        }
+    }
+
+    /// As many ready pods are left as the policy asks for, unless somebody else took some after the look.
+    fn availability(&mut self, effect: &Effect, workload: &(String, String)) {
+        let Some(record) = self.records.get(&effect.record) else { return };
+        let Some((sent, _)) = record.sent.last() else { return };
+        let Some(workload) = self.workloads.get(workload) else { return };
+        let looked = *sent - super::LOOK;
+        let won = workload.pods.get(&effect.uid).is_none_or(|pod| pod.won > looked);
+        if workload.disturbed > looked || won {
+            return;
+        }
+        // The judge saw the pod end already: it is not among the ready ones any more.
+        let left = workload.pods.iter().filter(|(uid, pod)| pod.ready && **uid != effect.uid).count();
+        let left = u32::try_from(left).unwrap_or(u32::MAX);
+        let limits = &record.spec.limits;
+        let key = record.key.clone();
+        if workload.desired <= 1 {
+            if !limits.allow_single_replica {
+                self.violated("enough pods stay available", format!("{key} ended the only replica"));
+            }
+            return;
+        }
+        let needed = limits.min_available.of(workload.desired);
+        if left < needed {
+            let what = format!("{key} left {left} ready pods of {}; {needed} are needed", workload.desired);
+            self.violated("enough pods stay available", what);
+        }
+    }
+}
+
+fn names(record: &Record, uid: &str) -> bool {
+    record.status.journal.iter().any(|entry| entry.target.uid == uid)
+}
