@@ -201,6 +201,7 @@ impl KnownRecords for RecordIndex {
         Some(Newest {
             key: key.clone(),
             episode: entry.episode,
+            starts_at: entry.starts_at,
             ended_at: entry.ended_at,
             resolved_at: entry.resolved_at(),
             last_seen: entry.last_seen(),

@@ -61,6 +61,8 @@ pub struct Newest {
     pub key: ObjectKey,
     /// Its episode.
     pub episode: u32,
+    /// When the alert had begun that it was made for.
+    pub starts_at: Timestamp,
     /// When it ended; `None` while it is open.
     pub ended_at: Option<Timestamp>,
     /// When its alert was said to have ended.
@@ -193,12 +195,13 @@ fn next_episode(newest: &Newest, alert: &Alert, policy: &PolicyRef, now: Timesta
 }
 
 /// An open record's `lastSeen` is refreshed now and then. A firing notice of a time before the resolved one is a late
-/// duplicate and says nothing.
+/// duplicate and says nothing. An alert that began after the one on record may be another episode, and the record may have
+/// ended unseen: the write finds that out, as no cache can.
 fn needs_refresh(newest: &Newest, alert: &Alert, now: Timestamp) -> bool {
     let open = newest.ended_at.is_none();
     match newest.resolved_at {
         Some(resolved_at) => open && alert.starts_at > resolved_at,
-        None => open && now.duration_since(newest.last_seen) >= REFRESH,
+        None => open && (alert.starts_at > newest.starts_at || now.duration_since(newest.last_seen) >= REFRESH),
     }
 }
 
