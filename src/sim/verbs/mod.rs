@@ -96,15 +96,19 @@ fn note_manager(state: &State, target: &Target<'_>, object: &mut Value, old: Opt
         None => state.keeps_managed_fields,
     };
     if kept {
-        let by = patching::Write {
-            group: &target.kind.group,
-            version: &target.kind.version,
-            kind: &target.kind.kind,
-            manager: &write.manager,
-            subresource: target.subresource,
-            now: state.now(),
-        };
-        patching::managed(&by, old, object);
+        patching::managed(&authorship(state, target, write), old, object);
+    }
+}
+
+/// Whose write it is, of what, and when: what managedFields say of it.
+fn authorship<'w>(state: &State, target: &Target<'w>, write: &'w Write) -> patching::Write<'w> {
+    patching::Write {
+        group: &target.kind.group,
+        version: &target.kind.version,
+        kind: &target.kind.kind,
+        manager: &write.manager,
+        subresource: target.subresource,
+        now: state.now(),
     }
 }
 

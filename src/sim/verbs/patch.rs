@@ -155,14 +155,7 @@ fn apply(state: &mut State, target: &Target<'_>, body: &[u8], write: &Write) -> 
             return Err(Status { code: 500, reason: "".into(), message: why, details: None });
         }
     };
-    let by = patch::Write {
-        group: &target.kind.group,
-        version: &target.kind.version,
-        kind: &target.kind.kind,
-        manager: &write.manager,
-        subresource: target.subresource,
-        now: state.now(),
-    };
+    let by = super::authorship(state, target, write);
     let object = patch::apply(&by, shown.as_deref(), &config, write.force)?;
     let (mut object, _) = target.kind.read(object)?;
     update::name_fits(target, &object)?;
