@@ -49,7 +49,13 @@ impl OutputArgs {
 #[derive(Clone, Debug)]
 pub struct Table {
     headings: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
+    rows: Vec<Row>,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    cells: Vec<String>,
+    note: Option<String>,
 }
 
 impl Table {
@@ -60,8 +66,15 @@ impl Table {
 
     /// Adds a row; line breaks in a cell become blanks.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let one_line = |cell: String| cell.split_whitespace().collect::<Vec<_>>().join(" ");
-        self.rows.push(cells.into_iter().map(one_line).collect());
+        self.rows.push(Row { cells: cells.into_iter().map(|cell| one_line(&cell)).collect(), note: None });
+    }
+
+    /// Adds a row with a line of its own below it, for what would make a column too wide.
+    pub fn row_with_note(&mut self, cells: impl IntoIterator<Item = String>, note: Option<&str>) {
+        self.row(cells);
+        if let Some(row) = self.rows.last_mut() {
+            row.note = note.map(one_line).filter(|note| !note.is_empty());
+        }
     }
 
     /// Whether there is no row.
@@ -71,25 +84,34 @@ impl Table {
 
     /// The lines, each after so many blanks, without blanks at their ends.
     pub fn to_text(&self, indent: usize) -> String {
-        let headings = || self.headings.iter().map(|heading| (*heading).to_owned());
-        let lines: Vec<Vec<String>> = std::iter::once(headings().collect()).chain(self.rows.iter().cloned()).collect();
+        let cells = self.headings.iter().map(|heading| (*heading).to_owned()).collect();
+        let lines: Vec<Row> = std::iter::once(Row { cells, note: None }).chain(self.rows.iter().cloned()).collect();
         let width = |column: usize| {
-            let cells = lines.iter().filter_map(|line| line.get(column));
+            let cells = lines.iter().filter_map(|line| line.cells.get(column));
             cells.map(|cell| measure_text_width(cell)).max().unwrap_or_default()
         };
         let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
         let mut text = String::new();
         for line in &lines {
             let mut padded = " ".repeat(indent);
-            for (cell, width) in line.iter().zip(&widths) {
+            for (cell, width) in line.cells.iter().zip(&widths) {
                 padded.push_str(cell);
                 padded.push_str(&" ".repeat(width.saturating_sub(measure_text_width(cell)) + 2));
             }
             text.push_str(padded.trim_end());
             text.push('\n');
+            if let Some(note) = &line.note {
+                text.push_str(&" ".repeat(indent + 4));
+                text.push_str(note);
+                text.push('\n');
+            }
         }
         text
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A length of time as kubectl shows ages: two units at most, and no more digits than matter.
@@ -138,7 +160,7 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell_also_where_that_is_not_ascii() {
         let mut table = Table::new(["NAME", "WHY"]);
         table.row(["größer".to_owned(), "two\nlines".to_owned()]);
-        table.row(["b".to_owned(), String::new()]);
-        assert_eq!(table.to_text(2), "  NAME    WHY\n  größer  two lines\n  b\n");
+        table.row_with_note(["b".to_owned(), String::new()], Some("a remark"));
+        assert_eq!(table.to_text(2), "  NAME    WHY\n  größer  two lines\n  b\n      a remark\n");
     }
 }
