@@ -83,10 +83,8 @@ impl Cluster {
     where
         K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
     {
-        namespace.map_or_else(
-            || Api::all(self.client.clone()),
-            |namespace| Api::namespaced(self.client.clone(), namespace),
-        )
+        namespace
+            .map_or_else(|| Api::all(self.client.clone()), |namespace| Api::namespaced(self.client.clone(), namespace))
     }
 
     /// Every object of a kind, in one namespace or in all.
@@ -97,7 +95,8 @@ impl Cluster {
             + DeserializeOwned
             + Debug,
     {
-        let place = namespace.map_or_else(|| "in all namespaces (-n names one)".to_owned(), |name| format!("in {name}"));
+        let place =
+            namespace.map_or_else(|| "in all namespaces (-n names one)".to_owned(), |name| format!("in {name}"));
         list(self.api(namespace), &place).await
     }
 

@@ -292,9 +292,11 @@ fn policies(facts: &Facts) -> Policies {
         let name = format!("{}/{}", policy.namespace().unwrap_or_default(), policy.name_any());
         (name, policy.metadata.generation, policy.spec.mode, policy.status.as_ref())
     });
-    let cluster = facts.cluster_policies.objects.iter().map(|policy| {
-        (policy.name_any(), policy.metadata.generation, policy.spec.mode, policy.status.as_ref())
-    });
+    let cluster = facts
+        .cluster_policies
+        .objects
+        .iter()
+        .map(|policy| (policy.name_any(), policy.metadata.generation, policy.spec.mode, policy.status.as_ref()));
     for (policy, generation, mode, status) in named.chain(cluster) {
         match refusal(policy, generation, status) {
             None => *policies.in_force.entry(mode).or_default() += 1,
