@@ -23,7 +23,7 @@ pub use policy::{
 };
 pub use quantity::{CountOrPercent, PositiveDuration};
 pub use remediation::{
-    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, JournalEntry, Phase, PolicyKind, PolicyRef, Reason,
+    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, CheckMade, ChecksMade, FIGURES_LENGTH, JournalEntry, Phase, PolicyKind, PolicyRef, Reason,
     Remediation, RemediationSpec, RemediationStatus,
 };
 pub use step::{Action, RestartMethod, RestartPod, RolloutRestart, Step, Verify};

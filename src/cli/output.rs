@@ -77,11 +77,6 @@ impl Table {
         }
     }
 
-    /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// The lines, each after so many blanks, without blanks at their ends.
     pub fn to_text(&self, indent: usize) -> String {
         let cells = self.headings.iter().map(|heading| (*heading).to_owned()).collect();

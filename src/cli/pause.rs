@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use jiff::{Timestamp, Unit};
+use jiff::{SignedDuration, Timestamp, Unit};
 use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{Api, api::PostParams};
 
@@ -118,6 +118,10 @@ fn running(records: &[Remediation]) -> Vec<ObjectKey> {
     records.iter().filter(running).map(ObjectKey::of).collect()
 }
 
+fn to_second(duration: SignedDuration) -> SignedDuration {
+    duration.round(Unit::Second).unwrap_or(duration)
+}
+
 /// What was done, what it does not do, and how to undo it.
 fn text(pause: &Pause, running: Option<&[ObjectKey]>, now: Timestamp) -> String {
     let key = ObjectKey::of(pause);
@@ -127,7 +131,7 @@ fn text(pause: &Pause, running: Option<&[ObjectKey]>, now: Timestamp) -> String 
     };
     let until = pause.spec.expires_at.map_or_else(
         || "until somebody resumes".to_owned(),
-        |at| format!("for {}, until {at}", age(at.duration_since(now))),
+        |at| format!("for {}, until {at}", age(to_second(at.duration_since(now)))),
     );
     let mut text = format!("Paused: nothing new is done {holds}, {until}.\n");
     if let Some(running) = running.filter(|running| !running.is_empty()) {

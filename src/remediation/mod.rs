@@ -1,7 +1,7 @@
 //! Remediations: what is decided about a record, what is remembered, and who does it.
 //!
 //! Pure: `machine` (what follows), `checks` (what stands against acting), `ledger` (the limits' memory), `world` (their
-//! inputs), `evidence` (what is known about an alert). With I/O: `index` and `recorder` (from webhooks to records, on
+//! inputs), `evidence` (what is known about an alert), `explain` (the same for people). With I/O: `index` and `recorder` (from webhooks to records, on
 //! every replica), `look` and `driver` (from records to actions, on the leader).
 
 mod announce;
@@ -9,6 +9,7 @@ mod cache;
 mod checks;
 mod driver;
 mod evidence;
+mod explain;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod held;
@@ -21,9 +22,10 @@ mod world;
 
 pub use announce::{Announcer, Publisher, announcer};
 pub use cache::{Change, RecordCache};
-pub use checks::{Candidate, Refusal};
+pub use checks::{Candidate, Check, Refusal, figures::{Turns, turns}};
 pub use driver::{Driver, DriverError, DriverSettings};
 pub use evidence::{LivingSubject, PeerAnswer};
+pub use explain::{Explained, explain};
 pub use index::{OpenRecord, RecordIndex};
 pub use ledger::{LADDER_WINDOW, Ledger, Limited, MEMORY, Mark, Side};
 pub use look::{Looker, Seen};

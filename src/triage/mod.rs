@@ -3,11 +3,14 @@
 //! Takes an alert, the source that delivered it, the policies in force and what is known of earlier records; gives the
 //! records to create, those that are already there, and the reasons where there is none.
 
+mod mismatch;
+
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+pub use self::mismatch::{MatcherVerdict, verdicts};
 use crate::{
     alert::{Alert, Fingerprint, RAISED_BY_LABEL, RAISED_BY_PARAMEDIC},
     api::{

@@ -83,7 +83,7 @@ fn a_pause_that_would_hold_nothing_is_not_made() {
 #[test]
 fn resuming_names_what_is_resumed() {
     let stage = Stage::empty();
-    stage.says(2, "resume", &["<PAUSE>", "--all"]);
+    stage.says(2, "resume", &["<PAUSE|--all>"]);
     stage.says(1, "resume shop/nothing", &["there is no pause shop/nothing", "paramedic status"]);
     stage.says(1, "resume --all -n shop", &["there is no pause"]);
     stage.says(2, "resume shop/nothing -n other", &["of namespace shop, but -n says other"]);

@@ -62,6 +62,8 @@ pub fn policy(name: &str, change: &Value) -> Value {
 impl Stage {
     /// Three pods of the Deployment `cart` in namespace `shop`, all of them ready, and nothing of Paramedic yet.
     pub fn empty() -> Self {
+        // One of all stories in this process is enough.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let cluster = Cluster::new(Settings::new(Clock::system()));
         let stop = CancellationToken::new();

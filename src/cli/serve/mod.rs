@@ -204,7 +204,7 @@ struct Gate {
 }
 
 /// The Alertmanagers, by the source that each stands for.
-fn alertmanagers(config: &Config) -> Result<BTreeMap<String, Vec<Alertmanager>>, AlertmanagerError> {
+pub fn alertmanagers(config: &Config) -> Result<BTreeMap<String, Vec<Alertmanager>>, AlertmanagerError> {
     let mut by_source: BTreeMap<String, Vec<Alertmanager>> = BTreeMap::new();
     for settings in &config.alertmanagers {
         let basic_auth = settings.basic_auth.as_ref().map(|auth| (auth.username.clone(), auth.password_file.clone()));
