@@ -8,6 +8,7 @@ mod crd;
 mod demo;
 mod demo_app;
 mod exit;
+mod explain;
 mod leash;
 mod output;
 mod pause;
@@ -15,6 +16,7 @@ mod resume;
 pub mod serve;
 mod status;
 mod stdin;
+mod why;
 
 use std::{process::ExitCode, sync::LazyLock};
 
@@ -46,6 +48,10 @@ enum Command {
     Resume(resume::Args),
     /// Ends one remediation.
     Cancel(cancel::Args),
+    /// Says what would be done about an alert, and why: which policies match, what each check says. Changes nothing.
+    Explain(explain::Args),
+    /// Says why a remediation is where it is: each check, and the input that would have changed it.
+    Why(why::Args),
     /// Prints the custom resource definitions.
     Crd(crd::Args),
     /// Prints what makes a shell complete this program's arguments.
@@ -83,6 +89,8 @@ pub fn run() -> ExitCode {
         Command::Pause(args) => pause::run(&args),
         Command::Resume(args) => resume::run(&args),
         Command::Cancel(args) => cancel::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Why(args) => why::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args, command()),
         Command::Leash(args) => leash::run(&args),
