@@ -230,6 +230,19 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_is_logged_in_to_in_one_way_and_believed_in_one_way() {
+        let peer = |access: &str| {
+            wrong(&format!("alertmanagers: [{{url: 'https://am:9093', source: unauthenticated, {access}}}]"))
+        };
+        assert_eq!(peer("basicAuth: {username: a, passwordFile: /p}, caFile: /ca"), [""; 0]);
+        assert_eq!(peer("tokenFile: /t, clientCertificate: {certFile: /c, keyFile: /k}"), [""; 0]);
+        let twice = peer("basicAuth: {username: a, passwordFile: /p}, tokenFile: /t");
+        assert_eq!(twice, ["alertmanagers[0] has basicAuth and tokenFile; a request can carry one of them"]);
+        let never = peer("caFile: /ca, insecureSkipVerify: true");
+        assert!(never[0].contains("which never looks at it"), "{never:?}");
+    }
+
+    #[test]
     fn an_action_cannot_outlive_the_lease() {
         let problems = wrong("leader: {actionTimeout: 13s}");
         assert!(problems[0].contains("actionTimeout (13s) + renewEvery (2s)"), "{problems:?}");
