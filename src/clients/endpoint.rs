@@ -119,7 +119,8 @@ impl Endpoint {
         let url = url.trim_end_matches('/').to_owned();
         let unreadable = |(path, source)| ClientError::File { url: url.clone(), path, source };
         let files = Files::read(&access).map_err(unreadable)?;
-        let client = files.client(&access, timeout).map_err(|source| ClientError::Settings { url: url.clone(), source })?;
+        let client =
+            files.client(&access, timeout).map_err(|source| ClientError::Settings { url: url.clone(), source })?;
         let loaded = ArcSwap::from_pointee(Loaded { client, of: files.digest() });
         let outage = Outage::of("reading the credentials for an Alertmanager or a Prometheus");
         Ok(Self { url, way: Way::Http(Arc::new(Http { access, timeout, loaded, outage })) })
@@ -145,7 +146,8 @@ impl Endpoint {
         match &self.way {
             Way::Http(http) => http.get(&self.url, url).await.map_err(no_answer),
             Way::InProcess { api, timeout } => {
-                let answer = tokio::time::timeout(*timeout, api.get(url)).await.map_err(|late| no_answer(late.into()))?;
+                let answer =
+                    tokio::time::timeout(*timeout, api.get(url)).await.map_err(|late| no_answer(late.into()))?;
                 Ok((StatusCode::OK, answer.map_err(no_answer)?))
             }
         }
@@ -211,7 +213,8 @@ impl Files {
             Some(BasicAuth { password_file, .. }) => Some(password_file),
             None => access.token_file.as_ref(),
         };
-        let pair = |ClientCertificate { cert_file, key_file }: &ClientCertificate| Ok((read(cert_file)?, read(key_file)?));
+        let pair =
+            |ClientCertificate { cert_file, key_file }: &ClientCertificate| Ok((read(cert_file)?, read(key_file)?));
         let files = Self {
             authority: access.ca_file.as_deref().map(read).transpose()?,
             certificate: access.client_certificate.as_ref().map(pair).transpose()?,
