@@ -8,5 +8,5 @@ mod resolve;
 mod workload;
 
 pub use named::{Named, Unnamed, named};
-pub use resolve::{Lookup, Pods, Resolved, Resolver, Unresolved, Workload, permitted};
+pub use resolve::{Lookup, Pods, Resolved, Resolver, Unresolved, Workload};
 pub use workload::{Health, Rollout, WorkloadState};

@@ -311,7 +311,7 @@ struct Found {
     subject: Workload,
 }
 
-pub fn permitted(namespace: &str, allowed: &[String], protected: &[String]) -> Result<(), Unresolved> {
+fn permitted(namespace: &str, allowed: &[String], protected: &[String]) -> Result<(), Unresolved> {
     if !covers(allowed, namespace) {
         return Err(Unresolved::NotPermitted(namespace.to_owned()));
     }
