@@ -298,7 +298,7 @@ impl Story {
             Phase::Observing => Observed::Nothing,
             _ => {
                 let pause = Ok(sight.paused.then(|| "freeze".to_owned()));
-                Observed::Scene(Box::new(crate::remediation::Scene { pause, target: found }))
+                Observed::Scene(Box::new(crate::remediation::Scene { siblings: Vec::new(), pause, target: found }))
             }
         };
         let policy = match sight.policy {
@@ -652,7 +652,10 @@ proptest! {
                 let health = if sight.healthy { Health::Healthy } else { Health::Unknown("no answer".to_owned()) };
                 Observed::Recovery(Recovery { health, evidence: sight.evidence.clone(), good_since })
             }
-            _ => Observed::Scene(Box::new(crate::remediation::Scene { pause: Ok(None), target: Ok(resolved("cart-1")) })),
+            _ => {
+                let target = Ok(resolved("cart-1"));
+                Observed::Scene(Box::new(crate::remediation::Scene { siblings: Vec::new(), pause: Ok(None), target }))
+            },
         };
         let mut ledger = Ledger::default();
         ledger.note(Mark { at: mark, ..a_mark(0) });
