@@ -1,10 +1,12 @@
 //! The checks right before acting: a list of named stages, in the order in which they are made. Pure.
 
-use jiff::{SignedDuration, Timestamp};
+mod priority;
+
+use jiff::Timestamp;
 
 use super::{
-    ledger::{Limited, after},
-    world::{Evidence, InForce, PauseUnknown, Scene, SiblingNow, World},
+    ledger::Limited,
+    world::{Evidence, InForce, PauseUnknown, Scene, World},
 };
 use crate::{
     action,
@@ -76,7 +78,7 @@ const STAGES: [(&str, Stage); 11] = [
     ("permitted", permitted),
     ("possible", possible),
     ("same target", same_target),
-    ("priority", priority),
+    ("priority", priority::outranked),
     ("subject lock", subject_lock),
     ("cooldown", cooldown),
     ("concurrency", concurrency),
@@ -209,51 +211,6 @@ fn same_target(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Ref
             format!("Remediation {other} of the same policy is about {} already", resolved.target),
         )),
     }
-}
-
-/// How long a remediation that outranks this one may not be there yet: both are created for one notice, and a notice that
-/// could not be written down whole comes again.
-const STILL_TO_COME: SignedDuration = SignedDuration::from_mins(1);
-
-/// What outranks it comes first. One that only says what it would do holds back none that acts. Each record says its own
-/// priority, so that two that were made while priorities changed do not wait for each other.
-fn priority(candidate: &Candidate<'_>, _: &Resolved) -> Result<(), Refusal> {
-    let spec = candidate.spec;
-    let acts = candidate.in_force.mode != Mode::DryRun;
-    let age = candidate.now.duration_since(spec.alert.received_at);
-    // A record without an answer for one of them was not asked about: that is no reason to act.
-    let unasked = SiblingNow::Unknown("it was not asked for".to_owned());
-    for (number, sibling) in spec.outranked_by.iter().enumerate() {
-        let said = format!(
-            "Remediation {} of policy {}, whose priority is {}",
-            sibling.key(),
-            sibling.policy,
-            sibling.priority
-        );
-        match candidate.scene.siblings.get(number).unwrap_or(&unasked) {
-            SiblingNow::There { priority, dry_run, .. } if *priority <= spec.priority || *dry_run && acts => {}
-            SiblingNow::There { phase: Phase::Observing | Phase::DryRun, .. } if acts => {}
-            SiblingNow::There { phase: Phase::Succeeded, .. } => {
-                let message = format!("{said}, has repaired it already");
-                return Err(Refusal::end(Phase::Skipped, Reason::Outranked, message));
-            }
-            SiblingNow::There { phase, .. } if phase.is_terminal() => {}
-            SiblingNow::There { phase, .. } => {
-                let message = format!("{said}, comes first; it is {}", phase.as_str());
-                return Err(Refusal::wait(Reason::Outranked, message));
-            }
-            SiblingNow::Absent if age >= STILL_TO_COME => {}
-            SiblingNow::Absent => {
-                let until = after(spec.alert.received_at, STILL_TO_COME);
-                return Err(Refusal::wait(Reason::Outranked, format!("{said}, is still to come")).until(until));
-            }
-            SiblingNow::Unknown(why) => {
-                let message = format!("whether {said}, has ended cannot be told: {why}");
-                return Err(Refusal::wait(Reason::ApiUnavailable, message));
-            }
-        }
-    }
-    Ok(())
 }
 
 fn subject_lock(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {

@@ -97,7 +97,8 @@ impl Held {
     pub(super) fn waits_for_room(&self) -> bool {
         let status = self.record.status.as_ref();
         status.is_some_and(|status| {
-            status.phase == Phase::Waiting && matches!(status.reason, Some(Reason::SubjectLocked | Reason::Concurrency | Reason::Outranked))
+            status.phase == Phase::Waiting
+                && matches!(status.reason, Some(Reason::SubjectLocked | Reason::Concurrency | Reason::Outranked))
         })
     }
 

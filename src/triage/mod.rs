@@ -159,9 +159,9 @@ const MOST_SIBLINGS: usize = 100;
 /// Those of a higher priority, the highest first. What only says what it would do comes before nothing that acts.
 fn outranking(policy: &Policy, siblings: &[(&Policy, Sibling)]) -> Vec<Sibling> {
     let acts = policy.spec.mode != Mode::DryRun;
-    let higher = siblings.iter().filter(|(other, _)| {
-        other.spec.priority > policy.spec.priority && !(acts && other.spec.mode == Mode::DryRun)
-    });
+    let higher = siblings
+        .iter()
+        .filter(|(other, _)| other.spec.priority > policy.spec.priority && !(acts && other.spec.mode == Mode::DryRun));
     higher.map(|(_, sibling)| sibling.clone()).take(MOST_SIBLINGS).collect()
 }
 
