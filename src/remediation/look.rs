@@ -75,10 +75,10 @@ impl Looker {
                 Ok(Err(error)) => return SiblingNow::Unknown(error.to_string()),
                 Err(_) => return SiblingNow::Unknown("the API did not answer in time".to_owned()),
             };
-            match found.map(|guard| guard.0) {
+            match found {
                 None => SiblingNow::Absent,
-                Some(Err(invalid)) => SiblingNow::Unknown(format!("it cannot be read: {}", invalid.error)),
-                Some(Ok(record)) => SiblingNow::There {
+                Some(DeserializeGuard(Err(invalid))) => SiblingNow::Unknown(format!("it cannot be read: {}", invalid.error)),
+                Some(DeserializeGuard(Ok(record))) => SiblingNow::There {
                     priority: record.spec.priority,
                     dry_run: record.spec.mode == Mode::DryRun,
                     phase: record.status.map(|status| status.phase).unwrap_or_default(),

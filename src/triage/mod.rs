@@ -135,7 +135,7 @@ pub fn triage(
     let mut matching: Vec<&Policy> = matching.map(AsRef::as_ref).collect();
     // A stable order: those of one priority stay as they were.
     matching.sort_by_key(|policy| Reverse(policy.spec.priority));
-    let mut matches = Vec::with_capacity(matching.len());
+    let mut decided = Vec::with_capacity(matching.len());
     let mut siblings: Vec<(&Policy, Sibling)> = Vec::new();
     for policy in matching {
         let mut matched = one(alert, source, policy, known, rules, now);
@@ -148,9 +148,9 @@ pub fn triage(
             Match::OverCap(_) | Match::NotPermitted(_) => None,
         };
         siblings.extend(key.map(|key| (policy, sibling(policy, key))));
-        matches.push(matched);
+        decided.push(matched);
     }
-    Decision::Matches(matches)
+    Decision::Matches(decided)
 }
 
 /// How many records that outrank it a record may name.
