@@ -77,7 +77,9 @@ impl Looker {
             };
             match found {
                 None => SiblingNow::Absent,
-                Some(DeserializeGuard(Err(invalid))) => SiblingNow::Unknown(format!("it cannot be read: {}", invalid.error)),
+                Some(DeserializeGuard(Err(invalid))) => {
+                    SiblingNow::Unknown(format!("it cannot be read: {}", invalid.error))
+                }
                 Some(DeserializeGuard(Ok(record))) => SiblingNow::There {
                     priority: record.spec.priority,
                     dry_run: record.spec.mode == Mode::DryRun,
