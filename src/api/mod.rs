@@ -23,8 +23,8 @@ pub use policy::{
 };
 pub use quantity::{CountOrPercent, PositiveDuration};
 pub use remediation::{
-    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, CheckMade, ChecksMade, FIGURES_LENGTH, JournalEntry, Phase, PolicyKind, PolicyRef, Reason,
-    Remediation, RemediationSpec, RemediationStatus,
+    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, CheckMade, ChecksMade, FIGURES_LENGTH, JournalEntry, Phase,
+    PolicyKind, PolicyRef, Reason, Remediation, RemediationSpec, RemediationStatus, Sibling,
 };
 pub use step::{Action, RestartMethod, RestartPod, RolloutRestart, Step, Verify};
 

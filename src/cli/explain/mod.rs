@@ -24,7 +24,7 @@ use crate::{
     config::{self, Config, Overrides, UNAUTHENTICATED},
     policy::{self, ALL_NAMESPACES, Policy, PolicySet},
     remediation::RecordIndex,
-    triage::{Decision, Match, Rules, SourceScope, triage},
+    triage::{Decision, Match, Rules, SourceScope, answering, triage},
 };
 
 /// Options of `explain`.
@@ -79,11 +79,7 @@ async fn explain(args: &Args) -> Result<u8, OperatorError> {
     };
     let mut reports = Vec::new();
     for alert in &alerts {
-        let mut answers = BTreeMap::new();
-        for policy in set.iter().filter(|policy| policy.matches(&alert.labels)) {
-            let answer = answer(alert, &source, policy, live.as_ref(), &config, clock.now()).await;
-            answers.insert(policy.reference.uid.clone(), answer);
-        }
+        let mut answers = answers(alert, &source, &set, live.as_ref(), &config, clock.now()).await;
         let unanswered = || Answer::Nothing { why: "it was not looked at".to_owned() };
         reports.push(Report::of(alert, &source.name, set.iter().map(AsRef::as_ref), |policy| {
             answers.remove(&policy.reference.uid).unwrap_or_else(unanswered)
@@ -163,42 +159,52 @@ impl Source {
     }
 }
 
-/// What the engine would do with an alert under one policy that matches it.
-async fn answer(
+/// What the engine would do with an alert, by the UID of each policy that matches it.
+async fn answers(
     alert: &Alert,
     source: &Source,
-    policy: &Policy,
+    set: &PolicySet,
     live: Option<&live::Scenery>,
     config: &Config,
     now: Timestamp,
-) -> Answer {
-    let nothing = |why: &str| Answer::Nothing { why: why.to_owned() };
+) -> BTreeMap<String, Answer> {
+    let all = |why: &str| {
+        let matching = set.matching(&alert.labels);
+        matching.map(|policy| (policy.reference.uid.clone(), Answer::Nothing { why: why.to_owned() })).collect()
+    };
     if alert.state == AlertState::Resolved {
-        return nothing("the alert is resolved; that ends records, and begins none");
+        return all("the alert is resolved; that ends records, and begins none");
     }
-    let (alone, _) = PolicySet::build([policy.clone()]);
     let scope = SourceScope { name: &source.name, namespaces: &source.namespaces };
     let rules = Rules { own_namespace: &config.namespace, open_per_policy: config.engine.open_per_policy };
     let empty = RecordIndex::default();
     let known = live.map_or(&empty, |live| &live.index);
-    let decision = triage(alert, scope, &alone, known, rules, now);
-    let matched = match decision {
-        Decision::OwnAlert => return nothing("Paramedic raised it itself, and does not answer itself"),
-        Decision::Matches(matches) => matches.into_iter().next(),
+    let matches = match triage(alert, scope, set, known, rules, now) {
+        Decision::OwnAlert => return all("Paramedic raised it itself, and does not answer itself"),
+        Decision::Matches(matches) => matches,
     };
+    let mut answers: BTreeMap<String, Answer> = all("the policy is disabled");
+    // One match a policy, in this order.
+    for (policy, matched) in answering(set, &alert.labels).into_iter().zip(matches) {
+        answers.insert(policy.reference.uid.clone(), answer(matched, policy, source, live).await);
+    }
+    answers
+}
+
+async fn answer(matched: Match, policy: &Policy, source: &Source, live: Option<&live::Scenery>) -> Answer {
+    let nothing = |why: String| Answer::Nothing { why };
     match (matched, live) {
-        (None, _) => nothing("the policy is disabled"),
-        (Some(Match::OverCap(_)), _) => {
-            nothing("the policy has as many open records as it may; the sender is told to come again")
+        (Match::OverCap(_), _) => {
+            nothing("the policy has as many open records as it may; the sender is told to come again".to_owned())
         }
-        (Some(Match::NotPermitted(_)), _) => Answer::Nothing {
-            why: format!("source {} may not touch any namespace of the policy", source.name),
-        },
-        (Some(Match::Create(record)), None) => Answer::Record { record: ObjectKey::of(record.as_ref()).to_string() },
-        (Some(Match::Create(record)), Some(live)) => live.decided(&record, false, policy).await,
-        (Some(Match::Known { key, .. }), live) => match live.and_then(|live| Some((live, live.record(&key)?))) {
+        (Match::NotPermitted(_), _) => {
+            nothing(format!("source {} may not touch any namespace of the policy", source.name))
+        }
+        (Match::Create(record), None) => Answer::Record { record: ObjectKey::of(record.as_ref()).to_string() },
+        (Match::Create(record), Some(live)) => live.decided(&record, false, policy).await,
+        (Match::Known { key, .. }, live) => match live.and_then(|live| Some((live, live.record(&key)?))) {
             Some((live, record)) => live.known(record, policy).await,
-            None => nothing("a record speaks for it already"),
+            None => nothing(format!("{key} speaks for it already")),
         },
     }
 }

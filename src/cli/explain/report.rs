@@ -1,5 +1,7 @@
 //! What `explain` says, as a value. Pure.
 
+use std::cmp::Reverse;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -26,7 +28,7 @@ pub struct Report {
     pub starts_at: Timestamp,
     /// Who is taken to have sent it.
     pub source: String,
-    /// The policies that match, in the order of kind, namespace and name.
+    /// The policies that match, the highest priority first.
     pub matching: Vec<Matching>,
     /// Those that do not, the nearest first.
     pub not_matching: Vec<NotMatching>,
@@ -42,6 +44,8 @@ pub struct Matching {
     pub from_file: bool,
     /// Its mode.
     pub mode: Mode,
+    /// Its priority; of those that match, the highest acts first.
+    pub priority: i32,
     /// Its ladder, defaults filled in.
     pub steps: Vec<Step>,
     /// Its limits, defaults filled in.
@@ -173,6 +177,7 @@ impl Report {
                 not_matching.push(NotMatching { policy: policy.reference.clone(), matchers });
             }
         }
+        matching.sort_by_key(|matching: &Matching| Reverse(matching.priority));
         not_matching.sort_by_key(NotMatching::distance);
         Self {
             labels: alert.labels.clone(),
@@ -197,6 +202,7 @@ impl Matching {
             policy: policy.reference.clone(),
             from_file: policy.origin == Origin::File,
             mode: policy.spec.mode,
+            priority: policy.spec.priority,
             steps: policy.spec.steps.clone(),
             limits: policy.spec.limits.clone(),
             names,

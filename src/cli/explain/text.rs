@@ -65,7 +65,8 @@ fn matcher(verdict: &MatcherVerdict) -> String {
 
 fn matched(text: &mut String, matching: &Matching, wide: bool) -> fmt::Result {
     let origin = if matching.from_file { ", from a file" } else { "" };
-    writeln!(text, "\nPolicy {} matches ({:?}{origin})", matching.policy, matching.mode)?;
+    let priority = if matching.priority == 0 { String::new() } else { format!(", priority {}", matching.priority) };
+    writeln!(text, "\nPolicy {} matches ({:?}{priority}{origin})", matching.policy, matching.mode)?;
     writeln!(text, "  its labels name {}", matching.names)?;
     for (number, step) in matching.steps.iter().enumerate() {
         writeln!(text, "  step {number}: {}", self::step(step))?;

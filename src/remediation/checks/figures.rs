@@ -4,7 +4,10 @@
 use super::Candidate;
 use crate::{
     api::{Action, DISABLED_ANNOTATION},
-    remediation::{ledger::after, world::Evidence},
+    remediation::{
+        ledger::after,
+        world::{Evidence, SiblingNow},
+    },
     target::Resolved,
 };
 
@@ -51,6 +54,10 @@ pub fn turns(name: &str) -> Option<Turns> {
         "subject lock" => (
             "another remediation that runs on the same subject, whatever its policy",
             "the end of the other remediation",
+        ),
+        "priority" => (
+            "a remediation of the same alert under a policy of a higher priority that has not ended, or has helped",
+            "the end of the remediation that comes first, unless it helped",
         ),
         "cooldown" => ("an action on the same subject within limits.cooldown", "time, or a shorter limits.cooldown"),
         "concurrency" => (
@@ -129,6 +136,7 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
             Err(super::Limited::Locked { by }) => format!("{by} runs on {subject}"),
             _ => format!("nothing else runs on {subject}"),
         },
+        "priority" => siblings(candidate),
         "cooldown" => match ledger.last_on(&subject.uid, world.key) {
             None => format!("no other remediation acted on {subject} lately; its cooldown is {}", limits.cooldown),
             Some(last) => {
@@ -160,6 +168,22 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
         }
         _ => String::new(),
     }
+}
+
+fn siblings(candidate: &Candidate<'_>) -> String {
+    let outranked_by = &candidate.spec.outranked_by;
+    let stands = outranked_by.iter().enumerate().map(|(number, sibling)| {
+        let now = match candidate.scene.siblings.get(number) {
+            Some(SiblingNow::There { phase, dry_run: false, .. }) => phase.as_str().to_owned(),
+            Some(SiblingNow::There { phase, dry_run: true, .. }) => format!("{}, a dry run", phase.as_str()),
+            Some(SiblingNow::Absent) => "not there".to_owned(),
+            Some(SiblingNow::Unknown(why)) => format!("not known: {why}"),
+            None => "not asked for".to_owned(),
+        };
+        format!("{} of priority {}: {now}", sibling.key(), sibling.priority)
+    });
+    let stands: Vec<String> = stands.collect();
+    if stands.is_empty() { "no other policy of a higher priority answers the alert".to_owned() } else { stands.join("; ") }
 }
 
 fn availability(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
