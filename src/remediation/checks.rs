@@ -110,9 +110,10 @@ pub fn made(candidate: &Candidate<'_>) -> Vec<Check> {
     let target = candidate.scene.target.as_ref();
     let first = FIRST.iter().map(|(name, check)| (*name, check(candidate).err()));
     let found = std::iter::once((TARGET, target.err().map(unresolved)));
-    let stages = target.ok().into_iter().flat_map(|resolved| {
-        STAGES.iter().map(move |(name, stage)| (*name, stage(candidate, resolved).err()))
-    });
+    let stages = target
+        .ok()
+        .into_iter()
+        .flat_map(|resolved| STAGES.iter().map(move |(name, stage)| (*name, stage(candidate, resolved).err())));
     let made = first.chain(found).chain(stages);
     made.map(|(name, refusal)| Check { name, refusal, figures: figures::of(name, candidate) }).collect()
 }

@@ -22,7 +22,10 @@ mod world;
 
 pub use announce::{Announcer, Publisher, announcer};
 pub use cache::{Change, RecordCache};
-pub use checks::{Candidate, Check, Refusal, figures::{Turns, turns}};
+pub use checks::{
+    Candidate, Check, Refusal,
+    figures::{Turns, turns},
+};
 pub use driver::{Driver, DriverError, DriverSettings};
 pub use evidence::{LivingSubject, PeerAnswer};
 pub use explain::{Explained, explain};

@@ -47,7 +47,11 @@ fn an_alert_against_policies_in_files_needs_no_cluster() {
         ],
     );
     assert!(!said.contains("DiskFull"), "{said}");
-    stage.says(0, &format!("{line} --all-policies"), &["NO   alertname=\"DiskFull\": the alert has alertname=\"MemoryLeak\""]);
+    stage.says(
+        0,
+        &format!("{line} --all-policies"),
+        &["NO   alertname=\"DiskFull\": the alert has alertname=\"MemoryLeak\""],
+    );
 
     // From standard input, with less than a webhook has.
     let bare = json!({ "labels": { "alertname": "MemoryLeek", "namespace": "shop", "pod": "cart-1" } }).to_string();
@@ -55,7 +59,11 @@ fn an_alert_against_policies_in_files_needs_no_cluster() {
     let meant = ["No policy matches", "did you mean alertname=\"MemoryLeak\"?"];
     stage.says_of(0, &line, &bare, &meant);
     stage.says_of(2, &line, "alertname: MemoryLeak", &["-: this is no JSON"]);
-    stage.says(2, &format!("explain /nowhere.json --policies {}", policies.display()), &["/nowhere.json cannot be read"]);
+    stage.says(
+        2,
+        &format!("explain /nowhere.json --policies {}", policies.display()),
+        &["/nowhere.json cannot be read"],
+    );
     fs::write(policies.join("d.json"), "{\"apiVersion\": \"paramedic.dev/v1alpha1\"}").unwrap();
     stage.says_of(1, &line, &bare, &["d.json", "kind"]);
 }
@@ -67,7 +75,11 @@ fn an_alert_against_a_cluster_is_decided_about_as_the_leader_would_and_nothing_i
     let pod = stage.pods().remove(0);
     let file = alert_file(&stage, &pod);
     let line = format!("explain {file}");
-    let acts = ["Policy shop/restart-cart matches (Enforce)", "=> It would act now: Acting (InProgress)", &format!("evict Pod shop/{pod}")];
+    let acts = [
+        "Policy shop/restart-cart matches (Enforce)",
+        "=> It would act now: Acting (InProgress)",
+        &format!("evict Pod shop/{pod}"),
+    ];
     stage.says(0, &line, &acts);
     let report = stage.json(&line);
     assert_eq!(refused(&report), [""; 0], "{report}");
@@ -75,7 +87,16 @@ fn an_alert_against_a_cluster_is_decided_about_as_the_leader_would_and_nothing_i
 
     // Its twins differ in what stands in the way.
     stage.says(0, "pause -n shop --reason 'release 14' --name release", &[]);
-    stage.says(0, &line, &["NO: Paused", "Pause shop/release: release 14", "turned by: the end of the Pause", "=> It would not act now: Waiting (Paused)"]);
+    stage.says(
+        0,
+        &line,
+        &[
+            "NO: Paused",
+            "Pause shop/release: release 14",
+            "turned by: the end of the Pause",
+            "=> It would not act now: Waiting (Paused)",
+        ],
+    );
     assert_eq!(refused(&stage.json(&line)), ["pause"]);
     stage.says(0, "resume shop/release", &[]);
     let gone = alert_file(&stage, "cart-0-gone");
@@ -113,7 +134,11 @@ fn why_tells_what_was_looked_at_and_what_would_have_turned_it() {
         "next: healthy and quiet for 1m unbroken is a success",
     ];
     stage.says(0, &format!("why {first} -n shop"), &acted);
-    let wide = stage.says(0, &format!("why shop/{first} -o wide"), &["would have been turned by: a Pause in the target's namespace"]);
+    let wide = stage.says(
+        0,
+        &format!("why shop/{first} -o wide"),
+        &["would have been turned by: a Pause in the target's namespace"],
+    );
     assert!(!wide.contains("NO <="), "{wide}");
 
     stage.tells_of(&pods[1]);
@@ -121,11 +146,15 @@ fn why_tells_what_was_looked_at_and_what_would_have_turned_it() {
         let records: Vec<Remediation> = stage.cluster.with(|state| state.list(None));
         records.into_iter().find(|record| record.metadata.name.as_ref() != Some(&first))
     };
-    stage.until("a lock", |stage| {
-        second(stage).and_then(|record| record.status?.reason) == Some(Reason::SubjectLocked)
-    });
+    stage
+        .until("a lock", |stage| second(stage).and_then(|record| record.status?.reason) == Some(Reason::SubjectLocked));
     let name = second(&stage).unwrap().metadata.name.unwrap();
-    let held = ["subject lock", "NO <=", &format!("shop/{first} runs on Deployment shop/cart"), "the end of the other remediation"];
+    let held = [
+        "subject lock",
+        "NO <=",
+        &format!("shop/{first} runs on Deployment shop/cart"),
+        "the end of the other remediation",
+    ];
     stage.says(0, &format!("why shop/{name}"), &held);
     let report = stage.json(&format!("why shop/{name}"));
     let decided: Vec<&Value> =

@@ -106,7 +106,10 @@ mod tests {
         assert_eq!(read(bare).unwrap()[0].starts_at, at(0), "from now on");
         assert_eq!(read(webhook).unwrap()[0].state, AlertState::Resolved);
         let since = read(prometheus).unwrap()[0].starts_at;
-        assert_eq!((since, read(alertmanager).unwrap()[0].state), ("2026-01-01T00:00:00Z".parse().unwrap(), AlertState::Firing));
+        assert_eq!(
+            (since, read(alertmanager).unwrap()[0].state),
+            ("2026-01-01T00:00:00Z".parse().unwrap(), AlertState::Firing)
+        );
     }
 
     #[test]

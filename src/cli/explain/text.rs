@@ -74,7 +74,10 @@ fn matched(text: &mut String, matching: &Matching, wide: bool) -> fmt::Result {
     match &matching.answer {
         Answer::Nothing { why } => writeln!(text, "  nothing would be recorded: {why}"),
         Answer::Record { record } => {
-            writeln!(text, "  a record would be made, {record}; what follows is decided on a cluster, which was not asked")
+            writeln!(
+                text,
+                "  a record would be made, {record}; what follows is decided on a cluster, which was not asked"
+            )
         }
         Answer::Known { record, phase } => writeln!(
             text,

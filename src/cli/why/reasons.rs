@@ -5,31 +5,14 @@ use crate::api::Reason;
 /// The input that would have changed it; `None` where the checks say so themselves.
 pub const fn turned_by(reason: Reason) -> Option<&'static str> {
     match reason {
-        Reason::TargetUnresolved
-        | Reason::TargetAmbiguous
-        | Reason::TargetIsExporter
-        | Reason::NotPermitted
-        | Reason::Protected
-        | Reason::OptedOut
-        | Reason::NoController
-        | Reason::Paused
-        | Reason::EvidenceUnknown
-        | Reason::AlertSuppressed
-        | Reason::SubjectLocked
-        | Reason::Cooldown
-        | Reason::RateLimited
-        | Reason::Concurrency
-        | Reason::Availability
-        | Reason::SingleReplica
-        | Reason::ApiUnavailable
-        | Reason::Forbidden
-        | Reason::SameTarget => None,
         Reason::PolicyUnavailable => Some("the policy in sight of the leader again, as a custom resource or a file"),
         Reason::AlertCleared => Some("an alert that still fires when everything else lets the action pass"),
         Reason::Disruption => Some("a PodDisruptionBudget that allows a disruption"),
         Reason::TargetChanged => Some("nothing: it is decided anew, about the target as it is now"),
         Reason::CancelRequested => Some("nobody asking for its end (paramedic cancel, or the annotation)"),
-        Reason::PolicyChanged => Some("a policy that still has these steps, this target and these matchers, and is not disabled"),
+        Reason::PolicyChanged => {
+            Some("a policy that still has these steps, this target and these matchers, and is not disabled")
+        }
         Reason::TimedOut => Some("what it waited for within a day, and its work within an hour"),
         Reason::NotHelped => Some(
             "a healthy subject and a quiet alert for verify.stableFor, within verify.within; or a further step in the policy",
@@ -39,5 +22,7 @@ pub const fn turned_by(reason: Reason) -> Option<&'static str> {
         Reason::Unverified => Some("an API server and an Alertmanager that answer before verify.within is over"),
         Reason::Verified => Some("an unhealthy pod, or an alert of the policy that names one, within verify.stableFor"),
         Reason::InProgress => Some("nothing any more: the action is in the journal, and its outcome is found out"),
+        // Those that a check gives: see `remediation::turns`.
+        _ => None,
     }
 }

@@ -50,14 +50,21 @@ fn write(text: &mut String, report: &Report, wide: bool) -> fmt::Result {
     }
 
     match report.checked_at {
-        None => writeln!(text, "\nNo checks are on record: it was not decided yet whether to act, or it never came to that.")?,
+        None => writeln!(
+            text,
+            "\nNo checks are on record: it was not decided yet whether to act, or it never came to that."
+        )?,
         Some(at) => {
             writeln!(text, "\nChecks of {}; the first that says no decides", second(at))?;
             text.push_str(&checks(&report.checks, wide));
         }
     }
     if !report.journal.is_empty() {
-        writeln!(text, "\nDone{}", report.subject.as_ref().map(|subject| format!(" to {subject}")).unwrap_or_default())?;
+        writeln!(
+            text,
+            "\nDone{}",
+            report.subject.as_ref().map(|subject| format!(" to {subject}")).unwrap_or_default()
+        )?;
         text.push_str(&journal(report));
     }
     Ok(())

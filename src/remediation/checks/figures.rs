@@ -69,7 +69,9 @@ pub fn turns(name: &str) -> Option<Turns> {
             "more ready pods, a lower limits.minAvailable, or allowSingleReplica for one replica",
         ),
         "rollout" => ("a rollout of the subject that is under way", "the end of the rollout that is under way"),
-        "rate" => ("as many actions of the policy in the window as limits.rate allows", "time, or a higher limits.rate"),
+        "rate" => {
+            ("as many actions of the policy in the window as limits.rate allows", "time, or a higher limits.rate")
+        }
         _ => return None,
     };
     Some(Turns { to_refuse, to_pass })
@@ -141,7 +143,10 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
             None => format!("no other remediation acted on {subject} lately; its cooldown is {}", limits.cooldown),
             Some(last) => {
                 let until = after(last.at, limits.cooldown.signed());
-                format!("{subject} was acted on at {} for {}; its cooldown of {} ends at {until}", last.at, last.record, limits.cooldown)
+                format!(
+                    "{subject} was acted on at {} for {}; its cooldown of {} ends at {until}",
+                    last.at, last.record, limits.cooldown
+                )
             }
         },
         "concurrency" => {
@@ -152,7 +157,8 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
         "availability" => availability(candidate, resolved),
         "rollout" => {
             let state = &resolved.subject.state;
-            let updated = state.updated.map_or_else(|| "all".to_owned(), |updated| format!("{updated} of {}", state.desired));
+            let updated =
+                state.updated.map_or_else(|| "all".to_owned(), |updated| format!("{updated} of {}", state.desired));
             let seen = if state.observed { "" } else { "; its controller has not seen the last change yet" };
             format!("{updated} pods are of the current template{seen}")
         }
@@ -183,7 +189,11 @@ fn siblings(candidate: &Candidate<'_>) -> String {
         format!("{} of priority {}: {now}", sibling.key(), sibling.priority)
     });
     let stands: Vec<String> = stands.collect();
-    if stands.is_empty() { "no other policy of a higher priority answers the alert".to_owned() } else { stands.join("; ") }
+    if stands.is_empty() {
+        "no other policy of a higher priority answers the alert".to_owned()
+    } else {
+        stands.join("; ")
+    }
 }
 
 fn availability(candidate: &Candidate<'_>, resolved: &Resolved) -> String {

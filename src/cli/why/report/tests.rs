@@ -23,10 +23,8 @@ fn a_wait_names_the_check_that_decided_and_what_would_have_turned_it() {
 #[test]
 fn one_that_acted_says_what_was_looked_at_before_and_what_is_waited_for() {
     let acting = decided(&a_world(), &a_record(), 1);
-    let world = WorldFixture {
-        observed: Some(Observed::Outcome { outcome: ActionOutcome::Done, message: None }),
-        ..a_world()
-    };
+    let world =
+        WorldFixture { observed: Some(Observed::Outcome { outcome: ActionOutcome::Done, message: None }), ..a_world() };
     let record = decided(&world, &acting, 2).object();
     insta::assert_snapshot!(text::of(&Report::of(&record, at(20)), true), @"");
 }
