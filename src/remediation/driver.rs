@@ -165,7 +165,7 @@ impl Driver {
             sweeping: None,
         };
         desk.work(stop).await;
-        let clean = !desk.held.values().any(|held| held.phase() == Phase::Acting);
+        let clean = !desk.held.values().any(|held| held.phase() == Phase::Acting || held.in_doubt.is_some());
         // Whoever leads next counts them.
         desk.held.clear();
         desk.count();
@@ -276,7 +276,12 @@ impl Desk<'_> {
                 let key = ObjectKey::of(record.as_ref());
                 match self.held.get_mut(&key) {
                     Some(held) if held.is_another(&record) => self.replace(&key, Remediation::clone(&record), now),
-                    Some(held) => held.merge(&record, now),
+                    Some(held) => {
+                        // A write of an earlier leader may have come in after the list.
+                        if held.merge(&record, now) {
+                            self.ledger.adopt(&record);
+                        }
+                    }
                     None => {
                         self.held.insert(key, Held::new(Remediation::clone(&record), now));
                     }
@@ -379,6 +384,10 @@ impl Desk<'_> {
                     self.replace(key, record, now);
                     return true;
                 }
+                if self.held.get(key).is_some_and(|held| !held.is_settled_by(&record, now)) {
+                    self.put_off(key, RETRY);
+                    return false;
+                }
                 let held_before = self.ledger.running();
                 self.ledger.reconcile(&record, Side::Real);
                 self.shadow.reconcile(&record, Side::Simulated);
@@ -392,6 +401,7 @@ impl Desk<'_> {
                 if let Some(held) = self.held.get_mut(key) {
                     held.record = record;
                     held.stale = false;
+                    held.in_doubt = None;
                 }
                 true
             }
@@ -521,6 +531,10 @@ impl Desk<'_> {
                 self.driver.metrics.api_error("update", reason);
                 warn!(remediation = %key, why, "its status was not written; it is read again first");
                 self.unsure(key, RETRY);
+                let begins = after.journal.len() > before.journal.len();
+                if let Some(held) = self.held.get_mut(key).filter(|_| begins && may_be_carried_out(&failed)) {
+                    held.doubt(Instant::now());
+                }
                 false
             }
         }
@@ -563,6 +577,7 @@ impl Desk<'_> {
         } else if let Some(held) = self.held.get_mut(key) {
             held.record = written;
             held.stale = false;
+            held.in_doubt = None;
             held.outcome = None;
             held.unanswered = None;
             held.unknown_since = None;
@@ -796,6 +811,11 @@ fn is_open(record: &Remediation) -> bool {
 fn is_remembered(record: &Remediation, now: Timestamp) -> bool {
     let journal = record.status.iter().flat_map(|status| &status.journal);
     journal.into_iter().any(|entry| now.duration_since(entry.started_at) <= MEMORY)
+}
+
+/// Whether a write with this answer may have been carried out, or be so later. A request that is refused as wrong is not.
+fn may_be_carried_out<T>(answer: &Result<kube::Result<T>, tokio::time::error::Elapsed>) -> bool {
+    !matches!(answer, Ok(Err(kube::Error::Api(status))) if (400..500).contains(&status.code))
 }
 
 /// The action that a record's journal announces.
