@@ -7,7 +7,7 @@ use kube::Client;
 use paramedic::clock::Clock;
 
 use crate::{
-    eviction::Latencies,
+    eviction::{BURST, Latencies},
     load::{Rate, SIZES},
 };
 
@@ -90,7 +90,7 @@ impl fmt::Display for Report {
         if !self.body_bytes.is_empty() {
             self.write_rates(f)?;
         }
-        let Latencies { answered, evicted, deleted } = &self.latencies;
+        let Latencies { answered, evicted, deleted, burst_evicted, burst_bare } = &self.latencies;
         writeln!(f, "\n| {} times each | p50 | p99 |\n| --- | ---: | ---: |", evicted.len())?;
         let ways = [
             ("POST → 200, the alert is on record", answered),
@@ -100,6 +100,16 @@ impl fmt::Display for Report {
         for (way, times) in ways {
             let [p50, p99] = [50, 99].map(|percent| percentile(times, percent).as_secs_f64() * 1e3);
             writeln!(f, "| {way} | {p50:.1} ms | {p99:.1} ms |")?;
+        }
+        writeln!(
+            f,
+            "\n| {BURST} at once, the middle one of {} | until the last pod's end is seen |",
+            burst_evicted.len()
+        )?;
+        writeln!(f, "| --- | ---: |")?;
+        let ways = [("one POST with an alert for each", burst_evicted), ("as many bare evictions", burst_bare)];
+        for (way, times) in ways {
+            writeln!(f, "| {way} | {:.0} ms |", percentile(times, 50).as_secs_f64() * 1e3)?;
         }
         writeln!(f, "\n| Paramedic, with | resident memory |\n| --- | ---: |")?;
         for (when, bytes) in &self.memory {
