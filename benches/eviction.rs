@@ -120,7 +120,8 @@ pub async fn latencies(client: &Client, paramedic: &Paramedic, image: &str, coun
     Ok(latencies)
 }
 
-fn deployment(number: usize, image: &str) -> anyhow::Result<Deployment> {
+/// A Deployment of two pods that do nothing.
+pub fn deployment(number: usize, image: &str) -> anyhow::Result<Deployment> {
     let name = deployment_name(number);
     Ok(serde_json::from_value(json!({
         "metadata": {"name": name},

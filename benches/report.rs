@@ -9,10 +9,13 @@ use paramedic::clock::Clock;
 use crate::{
     eviction::{BURST, Latencies},
     load::{Rate, SIZES},
+    soak::Soak,
 };
 
-/// Between these the figures stand in a page.
-const BEGIN: &str = "<!-- bench output -->";
+/// After its first line, and before the next `END`, the figures stand in a page.
+pub const BENCH: &str = "<!-- bench output -->";
+/// The same, of the storms.
+pub const SOAK: &str = "<!-- soak output -->";
 const END: &str = "<!-- end -->";
 
 /// What was measured.
@@ -31,20 +34,8 @@ pub struct Report {
 impl Report {
     /// Nothing yet, on this machine and this cluster.
     pub async fn about(client: &Client, paramedic: &Path) -> anyhow::Result<Self> {
-        let kubernetes = client.apiserver_version().await.context("the API server does not answer")?.git_version;
-        let cores = std::thread::available_parallelism()?;
-        let about = [
-            format!("{cores} cores of {}", cpu().unwrap_or_else(|| "an unknown processor".to_owned())),
-            format!("Linux {}", fs::read_to_string("/proc/sys/kernel/osrelease")?.trim()),
-            format!("Kubernetes {kubernetes}"),
-            said(Command::new("wrk").arg("-v")).replace("debian/", ""),
-            said(Command::new("rustc").arg("--version")),
-            said(Command::new(paramedic).arg("--version")),
-            format!("commit {}", said(Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]))),
-            Clock::system().now().strftime("%Y-%m-%d").to_string(),
-        ];
         Ok(Self {
-            about: about.join("; "),
+            about: about(client, paramedic).await?,
             body_bytes: Vec::new(),
             rates: Vec::new(),
             latencies: Latencies::default(),
@@ -65,6 +56,53 @@ impl Report {
                 write!(f, " {} |", thousands(rounded(rate)))?;
             }
             writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// What it is measured on.
+pub async fn about(client: &Client, paramedic: &Path) -> anyhow::Result<String> {
+    let kubernetes = client.apiserver_version().await.context("the API server does not answer")?.git_version;
+    let cores = std::thread::available_parallelism()?;
+    let about = [
+        format!("{cores} cores of {}", cpu().unwrap_or_else(|| "an unknown processor".to_owned())),
+        format!("Linux {}", fs::read_to_string("/proc/sys/kernel/osrelease")?.trim()),
+        format!("Kubernetes {kubernetes}"),
+        said(Command::new("wrk").arg("-v")).replace("debian/", ""),
+        said(Command::new("rustc").arg("--version")),
+        said(Command::new(paramedic).arg("--version")),
+        format!("commit {}", said(Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]))),
+        Clock::system().now().strftime("%Y-%m-%d").to_string(),
+    ];
+    Ok(about.join("; "))
+}
+
+/// What the storms left.
+pub struct SoakReport {
+    /// What it was measured on.
+    pub about: String,
+    /// What was seen.
+    pub soak: Soak,
+}
+
+impl fmt::Display for SoakReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let soak = &self.soak;
+        let (first, last) = soak.first_and_last_quarter();
+        writeln!(f, "Measured on {}.\n", self.about)?;
+        let minutes = soak.storms_for.as_secs() / 60;
+        writeln!(
+            f,
+            "| {} storms in {minutes} min, {} records at the end | resident memory |",
+            soak.storms,
+            thousands(soak.stored)
+        )?;
+        writeln!(f, "| --- | ---: |")?;
+        for (when, bytes) in
+            [("idle", soak.idle), ("most of the first quarter", first), ("most of the last quarter", last)]
+        {
+            writeln!(f, "| {when} | {} MiB |", bytes >> 20)?;
         }
         Ok(())
     }
@@ -147,11 +185,12 @@ fn thousands(number: usize) -> String {
     text
 }
 
-/// Puts the figures between the markers of a page; a page that is not there is made of them alone.
-pub fn write(file: &Path, figures: &str) -> anyhow::Result<()> {
-    let page = fs::read_to_string(file).unwrap_or_else(|_| format!("# Performance\n\n{BEGIN}\n"));
-    let (before, rest) = page.split_once(BEGIN).with_context(|| format!("{} has no {BEGIN}", file.display()))?;
-    let after = rest.split_once(END).map_or(rest, |(_, after)| after);
-    fs::write(file, format!("{before}{BEGIN}\n{figures}{END}{after}"))
+/// Puts the figures after their marker in a page, in place of those that stand there; a page without the marker gets it at
+/// its end.
+pub fn write(file: &Path, begin: &str, figures: &str) -> anyhow::Result<()> {
+    let page = fs::read_to_string(file).unwrap_or_else(|_| "# Performance\n".to_owned());
+    let (before, rest) = page.split_once(begin).unwrap_or((&page, ""));
+    let after = rest.split_once(END).map_or("\n", |(_, after)| after);
+    fs::write(file, format!("{before}{begin}\n{figures}{END}{after}"))
         .with_context(|| format!("{} cannot be written", file.display()))
 }
