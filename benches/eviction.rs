@@ -39,9 +39,14 @@ pub const BURST: usize = 50;
 const BURSTS: usize = 3;
 const REPLICAS: usize = 2;
 const VERIFY_WITHIN: &str = "8s";
-const VERIFIED_AFTER: Duration = Duration::from_secs(10);
+/// The same of a burst, which takes longer to be whole again.
+const BURST_WITHIN: &str = "40s";
+const BURST_VERIFIED_AFTER: Duration = Duration::from_secs(45);
 /// The label by which a pod's Deployment is known.
 const LABEL: &str = "bench";
+/// The alerts about one Deployment, and about all of them.
+const ONE: &str = "BenchEviction";
+const ALL: &str = "BenchBurst";
 /// How long the cluster is left alone once every pod is ready.
 const QUIET: Duration = Duration::from_millis(200);
 /// How long anything may take.
@@ -66,13 +71,16 @@ pub struct Latencies {
 
 /// Writes the policy; its limits never bind, as each would be what is measured.
 pub fn write_policy(scratch: &Scratch) -> anyhow::Result<PathBuf> {
-    let text = format!(
-        "apiVersion: paramedic.dev/v1alpha1\nkind: RemediationPolicy\nmetadata: {{name: bench, namespace: {PODS}}}\nspec:\n  \
-         mode: Enforce\n  match: ['alertname=\"BenchEviction\"', 'severity=~\"critical|warning\"']\n  target: {{kind: Pod}}\n  \
-         steps:\n    - restartPod: {{}}\n      verify: {{within: {VERIFY_WITHIN}, stableFor: 1s}}\n  limits:\n    cooldown: 1s\n    \
-         rate: {{actions: 10000, per: 24h}}\n    concurrency: 1000\n"
-    );
-    scratch.write("eviction.yaml", &text)
+    let policy = |name: &str, alertname: &str, within: &str| {
+        format!(
+            "---\napiVersion: paramedic.dev/v1alpha1\nkind: RemediationPolicy\nmetadata: {{name: {name}, namespace: {PODS}}}\nspec:\n  \
+             mode: Enforce\n  match: ['alertname=\"{alertname}\"', 'severity=~\"critical|warning\"']\n  target: {{kind: Pod}}\n  \
+             steps:\n    - restartPod: {{}}\n      verify: {{within: {within}, stableFor: 1s}}\n  limits:\n    cooldown: 1s\n    \
+             rate: {{actions: 10000, per: 24h}}\n    concurrency: 1000\n"
+        )
+    };
+    let one = policy("bench", ONE, VERIFY_WITHIN);
+    scratch.write("eviction.yaml", &(one + &policy("bench-burst", ALL, BURST_WITHIN)))
 }
 
 /// Measures as many of each.
@@ -114,7 +122,7 @@ pub async fn latencies(client: &Client, paramedic: &Paramedic, image: &str, coun
         let names = pods.one_each().await?;
         latencies.burst_evicted.push(post_all(&http, &paramedic.webhook, &mut pods, &names).await?);
         // Before a Deployment's turn comes again, its remediation must have been verified.
-        tokio::time::sleep(VERIFIED_AFTER).await;
+        tokio::time::sleep(BURST_VERIFIED_AFTER).await;
     }
     verified(client, WARM_UP + count + BURSTS * BURST).await?;
     Ok(latencies)
@@ -160,18 +168,18 @@ async fn post(
     pods: &mut Watched,
     name: &str,
 ) -> anyhow::Result<(Duration, Duration)> {
-    let body = body(std::slice::from_ref(&name.to_owned()));
+    let body = body(ONE, &[name.to_owned()]);
     let began = Instant::now();
     let (answered, ended) = tokio::join!(taken(http, webhook, &body, 1), pods.end_of(name));
     Ok((answered?, ended?.duration_since(began)))
 }
 
 /// A notification with an alert for each of these pods.
-fn body(pods: &[String]) -> serde_json::Value {
+fn body(alertname: &str, pods: &[String]) -> serde_json::Value {
     let alert = |pod: &String| {
         json!({
             "status": "firing",
-            "labels": {"alertname": "BenchEviction", "severity": "warning", "namespace": PODS, "pod": pod},
+            "labels": {"alertname": alertname, "severity": "warning", "namespace": PODS, "pod": pod},
             "annotations": {"summary": "It is measured how long this takes."},
             "startsAt": Clock::system().now(),
             "endsAt": "0001-01-01T00:00:00Z",
@@ -214,7 +222,7 @@ async fn post_all(
     pods: &mut Watched,
     names: &[String],
 ) -> anyhow::Result<Duration> {
-    let body = body(names);
+    let body = body(ALL, names);
     let began = Instant::now();
     let (answered, last) = tokio::join!(taken(http, webhook, &body, names.len()), pods.end_of_all(names));
     answered?;

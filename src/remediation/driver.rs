@@ -1,7 +1,7 @@
 //! The leader's work: one task that admits, and actions that run beside it.
 //!
 //! The loop looks (`Looker`), decides (`machine::next`), writes the record's status with the version it was decided on,
-//! and only then acts. Decisions are made one at a time, in the order of admission; looks and actions run concurrently.
+//! and only then acts. Decisions are made one at a time, as looks come back; looks and actions run concurrently.
 //! What is found written but not known to be done is looked into, never assumed. It is one file because the order of
 //! those steps is the point of it.
 
@@ -283,16 +283,21 @@ impl Desk<'_> {
                         }
                     }
                     None => {
+                        // What a record of this name did before was another one's: that one ended, and was deleted.
+                        self.disown(&key, now);
                         self.held.insert(key, Held::new(Remediation::clone(&record), now));
                     }
                 }
             }
-            Change::Deleted(key) => {
-                if let Some(held) = self.held.get_mut(&key) {
+            Change::Deleted(key) => match self.held.get_mut(&key) {
+                Some(held) => {
                     held.stale = true;
                     held.due = now;
                 }
-            }
+                None if !self.driver.records.index().contains(&key) => self.disown(&key, now),
+                // It has ended.
+                None => {}
+            },
         }
     }
 
@@ -306,6 +311,11 @@ impl Desk<'_> {
         warn!(remediation = %key, "the record was deleted; nothing more is done for it");
         self.held.remove(key);
         self.started.retain(|_, started| started != key);
+        self.disown(key, now);
+    }
+
+    /// What the record of this name did still counts, but not as the doing of the next one of that name.
+    fn disown(&mut self, key: &ObjectKey, now: Instant) {
         self.shadow.disown(key);
         if self.ledger.disown(key) {
             self.wake_waiting(now);
@@ -608,12 +618,24 @@ impl Desk<'_> {
         let (client, looked_for) = (self.driver.client.clone(), key.clone());
         let Some(record) = self.held.get(key).map(|held| held.record.clone()) else { return };
         let protections = self.driver.protections;
+        let looker = self.driver.looker.clone();
         self.spawn(key, async move {
             let Some((action, order)) = order(&looked_for, &record, protections) else { return Finding::Failed };
+            let not_begun = |why: String| {
+                let message = Some(format!("it was not begun: {why}"));
+                Finding::Outcome(Outcome { outcome: ActionOutcome::NotDone, message })
+            };
+            // The decision was made on a look that may be seconds old by now.
+            if protections.hold(Protection::Pause) {
+                match looker.paused(&record).await {
+                    Ok(None) => {}
+                    Ok(Some(pause)) => return not_begun(pause),
+                    Err(unknown) => return not_begun(format!("whether it is paused is not known: {}", unknown.why)),
+                }
+            }
             let bound = most.min(term.remaining());
             if bound < LEAST_TERM {
-                let message = Some("it was not begun: the term as leader is nearly over".to_owned());
-                return Finding::Outcome(Outcome { outcome: ActionOutcome::NotDone, message });
+                return not_begun("the term as leader is nearly over".to_owned());
             }
             match timeout(bound, action::execute(client, action, &order)).await {
                 Ok(Outcome { outcome: ActionOutcome::Unknown, message }) => {
