@@ -91,11 +91,10 @@ fn failed(error: &kube::Error) -> Outcome {
     let kube::Error::Api(status) = error else { return Outcome::new(ActionOutcome::Unknown, message) };
     let outcome = match status.code {
         429 if is_disruption(status) => ActionOutcome::Disrupted,
-        429 => ActionOutcome::NotDone,
         404 | 409 => ActionOutcome::Conflict,
         403 if is_denied(status) => ActionOutcome::Refused,
-        // Who asks, or may ask, is nothing that the next step would change: it is decided anew.
-        401 | 403 | 408 => ActionOutcome::NotDone,
+        // Who asks, or may ask, or how busy the server is: nothing that the next step would change. It is decided anew.
+        401 | 403 | 408 | 429 => ActionOutcome::NotDone,
         400..=499 => ActionOutcome::Refused,
         // The one thing that the eviction API says with a 500 although it is a plain refusal.
         500 if status.message.contains("more than one PodDisruptionBudget") => ActionOutcome::Refused,
