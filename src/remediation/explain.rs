@@ -80,7 +80,22 @@ mod tests {
             assert!(crate::remediation::turns(check.name).is_some(), "{}: see checks/figures.rs", check.name);
         }
         let figures: Vec<_> = checks.iter().map(|check| format!("{}: {}", check.name, check.figures)).collect();
-        insta::assert_snapshot!(figures.join("\n"), @"");
+        insta::assert_snapshot!(figures.join("\n"), @r#"
+        pause: no Pause is in force
+        evidence: the alert fires
+        target: Pod shop/cart-1 (uid uid-cart-1) of Deployment shop/cart
+        opted out: no paramedic.dev/disabled on target, subject or namespace
+        permitted: the target is in shop; the policy may touch shop
+        possible: step 0, restartPod, on a Deployment
+        same target: no other remediation of the policy runs on it
+        priority: no other policy of a higher priority answers the alert
+        subject lock: nothing else runs on Deployment shop/cart
+        cooldown: no other remediation acted on Deployment shop/cart lately; its cooldown is 10m
+        concurrency: 0 of 1 run for the policy, 0 of 10 in all
+        availability: 3 of 3 pods are ready, and the action ends one of them; minAvailable 50% asks for 2
+        rollout: 3 of 3 pods are of the current template
+        rate: 0 of 5 actions in 1h
+        "#);
     }
 
     #[test]

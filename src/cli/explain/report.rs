@@ -217,8 +217,9 @@ impl Answer {
         let Explained { next, checks } = explained;
         let acts = matches!(next.effect, Effect::Act);
         let after = next.status;
-        // A status that stays says what it said: what stands in the way now is what the checks say.
-        let refusal = checks.iter().find_map(|check| check.refusal.as_ref()).filter(|_| after == *before);
+        // A wait that goes on says what it said when it began: what stands in the way now is what the checks say.
+        let goes_on = (after.phase, &after.message) == (before.phase, &before.message);
+        let refusal = checks.iter().find_map(|check| check.refusal.as_ref()).filter(|_| goes_on);
         let then = match refusal {
             Some(refusal) => Then {
                 phase: refusal.phase,

@@ -21,8 +21,7 @@ pub const fn turned_by(reason: Reason) -> Option<&'static str> {
         Reason::OutcomeUnknown => Some("an API server that says what became of the request"),
         Reason::Unverified => Some("an API server and an Alertmanager that answer before verify.within is over"),
         Reason::Verified => Some("an unhealthy pod, or an alert of the policy that names one, within verify.stableFor"),
-        Reason::InProgress => Some("nothing any more: the action is in the journal, and its outcome is found out"),
-        // Those that a check gives: see `remediation::turns`.
+        // Those that a check gives (see `remediation::turns`), and what is under way.
         _ => None,
     }
 }

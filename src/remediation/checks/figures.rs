@@ -8,7 +8,7 @@ use crate::{
         ledger::after,
         world::{Evidence, SiblingNow},
     },
-    target::Resolved,
+    target::{Resolved, Rollout},
 };
 
 /// What would turn a check's answer.
@@ -202,7 +202,19 @@ fn availability(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
     let listed = resolved.pods.ready.len();
     let ready = resolved.pods.ready.iter().filter(|uid| !gone.contains(uid.as_str())).count();
     let ended = if ready < listed { format!(" (and {} that was ended lately)", listed - ready) } else { String::new() };
-    let target = if resolved.target_ready { "" } else { "; the target itself is not ready" };
+    let state = &resolved.subject.state;
+    let ends = match (candidate.action(resolved), state.rollout) {
+        (Some(Action::RestartPod(_)), _) if resolved.target_ready => ", and the action ends one of them".to_owned(),
+        (Some(Action::RestartPod(_)), _) => ", and the target is not one of them".to_owned(),
+        (Some(Action::RolloutRestart(_)), Rollout::Surging) => {
+            format!(", and a rollout ends {} of them at once", state.unavailable)
+        }
+        (Some(Action::RolloutRestart(_)), Rollout::OneByOne) => {
+            format!(", and a rollout ends {} of them at once", state.unavailable.max(1))
+        }
+        (Some(Action::RolloutRestart(_)), _) => ", and a rollout ends all of them at once".to_owned(),
+        (None, _) => String::new(),
+    };
     let mut asked: Vec<String> = candidate
         .in_force
         .min_available
@@ -210,5 +222,5 @@ fn availability(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
         .map(|share| format!("minAvailable {share} asks for {}", share.of(desired)))
         .collect();
     asked.dedup();
-    format!("{ready} of {desired} pods are ready{ended}; {}{target}", asked.join(", and now "))
+    format!("{ready} of {desired} pods are ready{ended}{ends}; {}", asked.join(", and now "))
 }

@@ -17,7 +17,38 @@ fn a_wait_names_the_check_that_decided_and_what_would_have_turned_it() {
         found.pods.ready.truncate(1);
     });
     let record = decided(&world, &a_record(), 0).object();
-    insta::assert_snapshot!(text::of(&Report::of(&record, at(40)), false), @"");
+    insta::assert_snapshot!(text::of(&Report::of(&record, at(40)), false), @r#"
+    Remediation shop/rem-1 is Waiting (Cooldown), 40s long
+      Deployment shop/cart was acted on for shop/other; its cooldown of 10m is not over
+      next: it is looked at again at 2026-03-01T12:09:00Z, from nothing; it ends when the alert does
+
+    Alert MemoryLeak, from source prometheus
+      its labels name Pod shop/cart-1
+      began 2026-03-01T11:59:00Z, received 2026-03-01T12:00:00Z
+
+    Policy shop/restart-cart (Enforce, generation 1)
+      alertname="MemoryLeak" matches "MemoryLeak"
+      step 0: restartPod (Evict), then good for 1m within 5m
+      step 1: rolloutRestart, then good for 1m within 5m
+
+    Checks of 2026-03-01T12:00:00Z; the first that says no decides
+      CHECK         SAID   LOOKED AT
+      pause         pass   no Pause is in force
+      evidence      pass   the alert fires
+      target        pass   Pod shop/cart-1 (uid uid-cart-1) of Deployment shop/cart
+      opted out     pass   no paramedic.dev/disabled on target, subject or namespace
+      permitted     pass   the target is in shop; the policy may touch shop
+      possible      pass   step 1, rolloutRestart, on a Deployment
+      same target   pass   no other remediation of the policy runs on it
+      priority      pass   no other policy of a higher priority answers the alert
+      subject lock  pass   nothing else runs on Deployment shop/cart
+      cooldown      NO <=  Deployment shop/cart was acted on at 2026-03-01T11:59:00Z for shop/other; its cooldown of 10m ends at 2026-03-01T12:09:00Z
+          would have been turned by: time, or a shorter limits.cooldown
+      concurrency   pass   0 of 1 run for the policy, 0 of 10 in all
+      availability  pass   1 of 3 pods are ready, and a rollout ends 0 of them at once; minAvailable 50% asks for 2
+      rollout       pass   3 of 3 pods are of the current template
+      rate          pass   1 of 5 actions in 1h
+    "#);
 }
 
 #[test]
@@ -26,7 +57,41 @@ fn one_that_acted_says_what_was_looked_at_before_and_what_is_waited_for() {
     let world =
         WorldFixture { observed: Some(Observed::Outcome { outcome: ActionOutcome::Done, message: None }), ..a_world() };
     let record = decided(&world, &acting, 2).object();
-    insta::assert_snapshot!(text::of(&Report::of(&record, at(20)), true), @"");
+    insta::assert_snapshot!(text::of(&Report::of(&record, at(20)), false), @r#"
+    Remediation shop/rem-1 is Verifying (InProgress), 18s long
+      done; verified until 2026-03-01T12:05:02Z
+      next: healthy and quiet for 1m unbroken is a success; by 2026-03-01T12:05:02Z, or else the next step begins
+
+    Alert MemoryLeak, from source prometheus
+      its labels name Pod shop/cart-1
+      began 2026-03-01T11:59:00Z, received 2026-03-01T12:00:00Z
+
+    Policy shop/restart-cart (Enforce, generation 1)
+      alertname="MemoryLeak" matches "MemoryLeak"
+      step 0: restartPod (Evict), then good for 1m within 5m
+      step 1: rolloutRestart, then good for 1m within 5m
+
+    Checks of 2026-03-01T12:00:01Z; the first that says no decides
+      CHECK         SAID  LOOKED AT
+      pause         pass  no Pause is in force
+      evidence      pass  the alert fires
+      target        pass  Pod shop/cart-1 (uid uid-cart-1) of Deployment shop/cart
+      opted out     pass  no paramedic.dev/disabled on target, subject or namespace
+      permitted     pass  the target is in shop; the policy may touch shop
+      possible      pass  step 0, restartPod, on a Deployment
+      same target   pass  no other remediation of the policy runs on it
+      priority      pass  no other policy of a higher priority answers the alert
+      subject lock  pass  nothing else runs on Deployment shop/cart
+      cooldown      pass  no other remediation acted on Deployment shop/cart lately; its cooldown is 10m
+      concurrency   pass  0 of 1 run for the policy, 0 of 10 in all
+      availability  pass  3 of 3 pods are ready, and the action ends one of them; minAvailable 50% asks for 2
+      rollout       pass  3 of 3 pods are of the current template
+      rate          pass  0 of 5 actions in 1h
+
+    Done to Deployment shop/cart
+      STEP  ACTION      TARGET           BEGUN                 TOOK  OUTCOME
+      0     restartPod  Pod shop/cart-1  2026-03-01T12:00:01Z  1.0s  Done
+    "#);
 }
 
 #[test]
