@@ -1,5 +1,6 @@
 //! The checks right before acting: a list of named stages, in the order in which they are made. Pure.
 
+pub mod figures;
 mod priority;
 
 use jiff::Timestamp;
@@ -437,8 +438,6 @@ fn rollout(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal
 pub fn plan(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
     candidate.action(resolved).map(|action| action::plan(action, resolved)).unwrap_or_default()
 }
-
-pub mod figures;
 
 #[cfg(test)]
 mod tests;
