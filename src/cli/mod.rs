@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod answer;
 mod cancel;
 mod check;
 mod completions;
@@ -23,6 +24,7 @@ use std::{process::ExitCode, sync::LazyLock};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::exit::{OK, PROBLEMS, USAGE};
+use crate::api::Decision;
 
 /// Repairs what Alertmanager reports, through the Kubernetes API: within limits, on record, and verified.
 #[derive(Debug, Parser)]
@@ -48,6 +50,10 @@ enum Command {
     Resume(resume::Args),
     /// Ends one remediation.
     Cancel(cancel::Args),
+    /// Shows the plan of a remediation that awaits an answer, and approves that very plan.
+    Approve(answer::Args),
+    /// The same, and denies it.
+    Deny(answer::Args),
     /// Says what would be done about an alert, and why: which policies match, what each check says. Changes nothing.
     Explain(explain::Args),
     /// Says why a remediation is where it is: each check, and the input that would have changed it.
@@ -89,6 +95,8 @@ pub fn run() -> ExitCode {
         Command::Pause(args) => pause::run(&args),
         Command::Resume(args) => resume::run(&args),
         Command::Cancel(args) => cancel::run(&args),
+        Command::Approve(args) => answer::run(&args, Decision::Approve),
+        Command::Deny(args) => answer::run(&args, Decision::Deny),
         Command::Explain(args) => explain::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Crd(args) => crd::run(&args),
