@@ -1,6 +1,7 @@
 //! What operators type, on a simulated cluster over HTTP with the real server at work: each command a story.
 #![allow(clippy::unwrap_used, reason = "what does not go as it should fails the story")]
 
+mod answer;
 mod explain;
 mod stage;
 
