@@ -10,6 +10,7 @@ mod object;
 mod pause;
 mod policy;
 mod quantity;
+mod query;
 mod remediation;
 mod step;
 
@@ -22,6 +23,7 @@ pub use policy::{
     RemediationPolicySpec, TargetSpec,
 };
 pub use quantity::{CountOrPercent, PositiveDuration};
+pub use query::{NoSuchLabel, Query, QueryError};
 pub use remediation::{
     ActionOutcome, AlertPhase, AlertRecord, AlertStatus, JournalEntry, Phase, PolicyKind, PolicyRef, Reason,
     Remediation, RemediationSpec, RemediationStatus,

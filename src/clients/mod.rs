@@ -2,6 +2,10 @@
 
 mod alertmanager;
 mod endpoint;
+mod monitors;
+mod prometheus;
 
 pub use alertmanager::{Alertmanager, PeerAlert, PeerState};
 pub use endpoint::{Cause, ClientError, Endpoint, InProcess};
+pub use monitors::Monitors;
+pub use prometheus::{AlertingRule, Prometheus, QueryResult, RuleAlert};

@@ -33,9 +33,11 @@ pub enum Contradiction {
     /// A list that allows nothing.
     #[error("source `{0}`: receivers is empty, so that nothing it sends would be taken; leave it out to allow all")]
     SourceReceivers(String),
-    /// An Alertmanager stands for a source that there is none of.
-    #[error("alertmanagers[{index}].source: there is no source `{source_name}`; there are: {known}")]
+    /// An Alertmanager or a Prometheus stands for a source that there is none of.
+    #[error("{list}[{index}].source: there is no source `{source_name}`; there are: {known}")]
     NoSuchSource {
+        /// The list.
+        list: &'static str,
         /// Its place in the list.
         index: usize,
         /// What it names.
@@ -44,8 +46,10 @@ pub enum Contradiction {
         known: String,
     },
     /// Not an address that can be asked.
-    #[error("alertmanagers[{index}].url: `{url}` is not an http or https address")]
+    #[error("{list}[{index}].url: `{url}` is not an http or https address")]
     Url {
+        /// The list.
+        list: &'static str,
         /// Its place in the list.
         index: usize,
         /// What was written.
@@ -100,7 +104,7 @@ pub fn contradictions(config: &Config) -> Vec<Contradiction> {
         found.push(Contradiction::OpenToAll(config.listen));
     }
     sources(&config.sources, &mut found);
-    alertmanagers(config, &mut found);
+    monitors(config, &mut found);
     let leader = config.leader;
     if leader.action_timeout.get().saturating_add(leader.renew_every.get()) >= leader.lease_duration.get() {
         found.push(Contradiction::Lease {
@@ -157,23 +161,25 @@ fn sources(sources: &[SourceConfig], found: &mut Vec<Contradiction>) {
     }
 }
 
-fn alertmanagers(config: &Config, found: &mut Vec<Contradiction>) {
+fn monitors(config: &Config, found: &mut Vec<Contradiction>) {
+    let alertmanagers = config.alertmanagers.iter().enumerate();
+    let prometheus = config.prometheus.iter().enumerate();
+    let monitors = alertmanagers
+        .map(|(index, one)| ("alertmanagers", index, &one.url, &one.source, one.access()))
+        .chain(prometheus.map(|(index, one)| ("prometheus", index, &one.url, &one.source, one.access())));
     let mut known: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
     if known.is_empty() {
         known.push(UNAUTHENTICATED);
     }
-    for (index, alertmanager) in config.alertmanagers.iter().enumerate() {
+    for (list, index, url, source, with) in monitors {
         let http = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-        if !alertmanager.url.parse().is_ok_and(|url| http(&url)) {
-            found.push(Contradiction::Url { index, url: alertmanager.url.clone() });
+        if !url.parse().is_ok_and(|url| http(&url)) {
+            found.push(Contradiction::Url { list, index, url: url.clone() });
         }
-        access("alertmanagers", index, &alertmanager.access(), found);
-        if !known.contains(&alertmanager.source.as_str()) {
-            found.push(Contradiction::NoSuchSource {
-                index,
-                source_name: alertmanager.source.clone(),
-                known: known.join(", "),
-            });
+        access(list, index, &with, found);
+        if !known.contains(&source.as_str()) {
+            let (source_name, known) = (source.clone(), known.join(", "));
+            found.push(Contradiction::NoSuchSource { list, index, source_name, known });
         }
     }
 }
@@ -227,6 +233,10 @@ mod tests {
             wrong("{sources: [{name: prod, tokenFile: /t}], alertmanagers: [{url: 'am:9093', source: prd}]}");
         assert!(problems[0].contains("not an http"), "{problems:?}");
         assert!(problems[1].contains("no source `prd`; there are: prod"), "{problems:?}");
+        assert_eq!(wrong("prometheus: [{url: 'http://prometheus:9090', source: unauthenticated}]"), [""; 0]);
+        let problems = wrong("prometheus: [{url: 'prometheus:9090', source: prod}]");
+        assert_eq!(problems[0], "prometheus[0].url: `prometheus:9090` is not an http or https address");
+        assert!(problems[1].starts_with("prometheus[0].source: there is no source `prod`"), "{problems:?}");
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// The Alertmanagers that are asked whether an alert still fires.
     pub alertmanagers: Vec<AlertmanagerConfig>,
+    /// The Prometheus servers that are asked about alerts' rules, and steps' queries.
+    pub prometheus: Vec<PrometheusConfig>,
     /// Files of policies, and directories of such files. Reloaded when they change.
     pub policies: Vec<PathBuf>,
     /// Namespaces in which nothing is done, whatever a policy says, one that names them included. Default `kube-system`,
@@ -147,7 +149,36 @@ pub struct AlertmanagerConfig {
     #[serde(default = "resend_interval")]
     pub resend_interval: PositiveDuration,
     /// How long it may take to answer. Default `2s`.
-    #[serde(default = "alertmanager_timeout")]
+    #[serde(default = "monitor_timeout")]
+    pub timeout: PositiveDuration,
+}
+
+/// A Prometheus that is asked about alerts' rules, and steps' queries; or what speaks its HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PrometheusConfig {
+    /// Its address, with the prefix of its routes if it has one: `http://prometheus.monitoring:9090`.
+    pub url: String,
+    /// The source whose alerts its rules make.
+    pub source: String,
+    /// A user name and the file of its password, where it asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuth>,
+    /// A file with a bearer token, where a proxy before it asks for one. Not together with `basicAuth`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// A file with the certificates, in PEM, that its own is checked against. Default: the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// The certificate that Paramedic shows, where it asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<ClientCertificate>,
+    /// Consent to believe whoever answers at that address, whatever certificate is shown: what it says about alerts could
+    /// then be anybody's. Default `false`.
+    #[serde(default)]
+    pub insecure_skip_verify: bool,
+    /// How long it may take to answer. Default `2s`.
+    #[serde(default = "monitor_timeout")]
     pub timeout: PositiveDuration,
 }
 
@@ -199,6 +230,19 @@ impl AlertmanagerConfig {
     }
 }
 
+impl PrometheusConfig {
+    /// How to log in to it.
+    pub fn access(&self) -> Access {
+        Access {
+            basic_auth: self.basic_auth.clone(),
+            token_file: self.token_file.clone(),
+            ca_file: self.ca_file.clone(),
+            client_certificate: self.client_certificate.clone(),
+            insecure_skip_verify: self.insecure_skip_verify,
+        }
+    }
+}
+
 /// How the replica that acts is elected. `actionTimeout` and `renewEvery` together are less than `leaseDuration`, so
 /// that an action begun at the last moment is over before another replica may begin one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -235,6 +279,7 @@ impl Default for Config {
             log: Log::default(),
             sources: Vec::new(),
             alertmanagers: Vec::new(),
+            prometheus: Vec::new(),
             policies: Vec::new(),
             protected_namespaces: ["kube-system", "kube-public", "kube-node-lease", "monitoring"]
                 .map(str::to_owned)
@@ -279,6 +324,6 @@ const fn resend_interval() -> PositiveDuration {
     PositiveDuration::from_secs(90)
 }
 
-const fn alertmanager_timeout() -> PositiveDuration {
+const fn monitor_timeout() -> PositiveDuration {
     PositiveDuration::from_secs(2)
 }

@@ -677,10 +677,11 @@ impl Desk<'_> {
                 }
             }
             Finding::Seen(seen) => {
-                let Seen { health, evidence } = self.weigh(&key, seen);
+                let seen = self.weigh(&key, seen);
                 let Some(held) = self.held.get_mut(&key) else { return true };
                 if held.phase() == Phase::Verifying && !held.stale {
-                    let recovery = held.recovery(health, evidence.clone(), now);
+                    let evidence = seen.evidence.clone();
+                    let recovery = held.recovery(seen, now);
                     tokio::select! {
                         biased;
                         () = ended.cancelled() => return false,

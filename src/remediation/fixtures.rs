@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::{
-    Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow, Recovery, Scene, World,
+    Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow, QueryNow, Recovery, Scene, Seen, World,
     machine::{self},
 };
 use crate::{
@@ -524,7 +524,26 @@ impl WorldFixture {
 
     /// That is how the subject is, and has been since.
     pub(crate) fn recovery(mut self, health: Health, evidence: Evidence, good_since: Option<i64>) -> Self {
-        self.observed = Some(Observed::Recovery(Recovery { health, evidence, good_since: good_since.map(at) }));
+        let seen = a_look(health, evidence);
+        self.observed = Some(Observed::Recovery(Recovery { seen, good_since: good_since.map(at) }));
+        self
+    }
+
+    /// The step's query is found so.
+    pub(crate) fn query(self, query: QueryNow) -> Self {
+        self.seen_too(|seen| seen.query = Some(query))
+    }
+
+    /// The alert's rule asks for so much quiet.
+    pub(crate) fn quiet_for(self, quiet: i64) -> Self {
+        self.seen_too(|seen| seen.quiet_for = Some(SignedDuration::from_secs(quiet)))
+    }
+
+    fn seen_too(mut self, change: impl FnOnce(&mut Seen)) -> Self {
+        match &mut self.observed {
+            Some(Observed::Recovery(recovery)) => change(&mut recovery.seen),
+            other => panic!("no recovery was seen, but {other:?}"),
+        }
         self
     }
 
@@ -554,6 +573,11 @@ impl WorldFixture {
     pub(crate) fn next(&self, record: &RecordFixture, seconds: i64) -> Next {
         self.with(&record.key, |world| machine::next(&record.spec, &record.status, world, at(seconds)))
     }
+}
+
+/// A look at a subject whose step has no query, and whose rule nobody knows.
+pub(crate) fn a_look(health: Health, evidence: Evidence) -> Seen {
+    Seen { health, evidence, query: None, quiet_for: None }
 }
 
 // ---- what came of it

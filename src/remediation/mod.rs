@@ -5,6 +5,7 @@
 //! every replica), `look` and `driver` (from records to actions, on the leader).
 
 mod announce;
+mod ask;
 mod cache;
 mod checks;
 mod driver;
@@ -23,10 +24,10 @@ pub use announce::{Announcer, Publisher, announcer};
 pub use cache::{Change, RecordCache};
 pub use checks::{Candidate, Refusal};
 pub use driver::{Driver, DriverError, DriverSettings};
-pub use evidence::{LivingSubject, PeerAnswer};
+pub use evidence::{Evaluated, LivingSubject, PeerAnswer, RulesAnswer};
 pub use index::{OpenRecord, RecordIndex};
 pub use ledger::{LADDER_WINDOW, Ledger, Limited, MEMORY, Mark, Side};
-pub use look::{Looker, Seen};
+pub use look::Looker;
 pub use machine::{Effect, JOURNAL_LENGTH, Next, UNRESOLVED_TIMEOUT, WAITING_TIMEOUT, next};
 pub use recorder::Recorder;
-pub use world::{Evidence, InForce, Observed, PauseUnknown, PolicyNow, Recovery, Scene, World};
+pub use world::{Evidence, InForce, Observed, PauseUnknown, PolicyNow, QueryNow, Recovery, Scene, Seen, World};

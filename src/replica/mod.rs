@@ -24,7 +24,7 @@ use tower_http::timeout::ResponseBodyTimeoutLayer;
 pub use self::tasks::{Ended, TaskError, Tasks};
 use crate::{
     api::{ClusterRemediationPolicy, Remediation, RemediationPolicy},
-    clients::Alertmanager,
+    clients::Monitors,
     clock::Clock,
     config::Config,
     leader::{Election, ElectionSettings, Leadership},
@@ -68,8 +68,8 @@ pub struct Parts {
     pub clock: Clock,
     /// The way to the API.
     pub clients: Clients,
-    /// Who is asked whether an alert fires, by the source that each stands for.
-    pub alertmanagers: Arc<BTreeMap<String, Vec<Alertmanager>>>,
+    /// Who is asked whether an alert fires, by the source that they stand for.
+    pub monitors: Arc<BTreeMap<String, Monitors>>,
     /// The policies in force: those from files, to which the watches add the API's.
     pub policies: Arc<PolicyStore>,
     /// Counts.
@@ -217,7 +217,7 @@ fn driver(parts: &Parts, records: &Arc<RecordCache>) -> (Driver, Publisher) {
     let (announcer, publisher) = announcer(parts.clients.once.clone(), &config.identity, parts.clock.clone());
     let looker = Looker {
         client: parts.clients.once.clone(),
-        alertmanagers: Arc::clone(&parts.alertmanagers),
+        monitors: Arc::clone(&parts.monitors),
         own_namespace: config.namespace.clone(),
         protected: Arc::new(config.protected_namespaces.iter().cloned().collect()),
         evidence_max_age: config.evidence_max_age.get(),

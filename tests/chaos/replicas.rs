@@ -12,7 +12,7 @@ use fastrand::Rng;
 use jiff::SignedDuration;
 use kube::{Client, client::ClientBuilder};
 use paramedic::{
-    clients::Alertmanager,
+    clients::{Alertmanager, Monitors},
     clock::Clock,
     config::{Config, UNAUTHENTICATED},
     policy::PolicyStore,
@@ -124,12 +124,13 @@ impl Replicas {
             let url = format!("http://am{peer}");
             Alertmanager::in_process(&url, alerts.peer(peer), Duration::from_secs(2), RESEND_INTERVAL)
         };
-        let asked = plan.asked.then(|| (UNAUTHENTICATED.to_owned(), vec![peer(0), peer(1)]));
+        let peers = || Monitors { alertmanagers: vec![peer(0), peer(1)], ..Monitors::default() };
+        let asked = plan.asked.then(|| (UNAUTHENTICATED.to_owned(), peers()));
         let parts = Parts {
             config: Arc::new(config),
             clock: clock.clone(),
             clients: Clients { patient, once: Client::new(way(), OWN) },
-            alertmanagers: Arc::new(BTreeMap::from_iter(asked)),
+            monitors: Arc::new(BTreeMap::from_iter(asked)),
             policies: Arc::new(PolicyStore::default()),
             metrics: Arc::new(Metrics::new()),
             readiness: Readiness::default(),

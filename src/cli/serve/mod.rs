@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{OK, PROBLEMS, USAGE, stdin};
 use crate::{
-    clients::{Alertmanager, ClientError, Endpoint},
+    clients::{Alertmanager, ClientError, Endpoint, Monitors, Prometheus},
     clock::Clock,
     config::{self, Config, ConfigError, Overrides},
     policy::PolicyStore,
@@ -145,7 +145,7 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
         config: Arc::clone(&config),
         clock: Clock::system(),
         clients,
-        alertmanagers: Arc::new(alertmanagers(&config)?),
+        monitors: Arc::new(monitors(&config)?),
         policies,
         metrics,
         readiness: Readiness::default(),
@@ -203,13 +203,17 @@ struct Gate {
     throttle: Arc<Throttle>,
 }
 
-/// The Alertmanagers, by the source that each stands for.
-fn alertmanagers(config: &Config) -> Result<BTreeMap<String, Vec<Alertmanager>>, ClientError> {
-    let mut by_source: BTreeMap<String, Vec<Alertmanager>> = BTreeMap::new();
+/// Who can be asked about alerts, by the source that they stand for.
+fn monitors(config: &Config) -> Result<BTreeMap<String, Monitors>, ClientError> {
+    let mut by_source: BTreeMap<String, Monitors> = BTreeMap::new();
     for settings in &config.alertmanagers {
         let endpoint = Endpoint::new(&settings.url, settings.timeout.get(), settings.access())?;
         let peer = Alertmanager::new(endpoint, settings.resend_interval.get());
-        by_source.entry(settings.source.clone()).or_default().push(peer);
+        by_source.entry(settings.source.clone()).or_default().alertmanagers.push(peer);
+    }
+    for settings in &config.prometheus {
+        let endpoint = Endpoint::new(&settings.url, settings.timeout.get(), settings.access())?;
+        by_source.entry(settings.source.clone()).or_default().prometheus.push(Prometheus::new(endpoint));
     }
     Ok(by_source)
 }

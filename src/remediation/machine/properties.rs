@@ -290,10 +290,9 @@ impl Story {
             }
             Phase::Verifying => {
                 let health = if sight.healthy { Health::Healthy } else { Health::Unhealthy("not yet".to_owned()) };
-                let good = sight.healthy && matches!(sight.evidence, Evidence::Clear { .. } | Evidence::Unasked);
-                record.good_since = if good { record.good_since.or(Some(now)) } else { None };
-                let (evidence, good_since) = (sight.evidence.clone(), record.good_since);
-                Observed::Recovery(Recovery { health, evidence, good_since })
+                let seen = a_look(health, sight.evidence.clone());
+                record.good_since = if seen.is_good() { record.good_since.or(Some(now)) } else { None };
+                Observed::Recovery(Recovery { seen, good_since: record.good_since })
             }
             Phase::Observing => Observed::Nothing,
             _ => {
@@ -650,7 +649,7 @@ proptest! {
             1 => Observed::Outcome { outcome: sight.outcome, message: None },
             2 => {
                 let health = if sight.healthy { Health::Healthy } else { Health::Unknown("no answer".to_owned()) };
-                Observed::Recovery(Recovery { health, evidence: sight.evidence.clone(), good_since })
+                Observed::Recovery(Recovery { seen: a_look(health, sight.evidence.clone()), good_since })
             }
             _ => Observed::Scene(Box::new(crate::remediation::Scene { pause: Ok(None), target: Ok(resolved("cart-1")) })),
         };
