@@ -47,7 +47,9 @@ pub enum QueryError {
     #[error("`{0}` cannot be put into the query; write {{{{ $labels.NAME }}}} for a label of the alert")]
     Placeholder(String),
     /// A label outside of a string could be any PromQL.
-    #[error("{{{{ $labels.{0} }}}} stands outside of a string in double or single quotes; what an alert says can be put there only")]
+    #[error(
+        "{{{{ $labels.{0} }}}} stands outside of a string in double or single quotes; what an alert says can be put there only"
+    )]
     Outside(String),
 }
 
@@ -107,7 +109,8 @@ impl std::str::FromStr for Query {
         if text.len() > LONGEST {
             return Err(QueryError::TooLong(text.len()));
         }
-        let mut scanner = Scanner { rest: text, parts: Vec::new(), so_far: String::new(), open: Vec::new(), says_no: false };
+        let mut scanner =
+            Scanner { rest: text, parts: Vec::new(), so_far: String::new(), open: Vec::new(), says_no: false };
         scanner.scan()?;
         let Scanner { parts, says_no, .. } = scanner;
         Ok(Self { text: text.to_owned(), parts, says_no })

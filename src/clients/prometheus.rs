@@ -136,9 +136,9 @@ impl Prometheus {
         // Older ones do not know `rule_name[]`, and give all that there are.
         let query = [("type", "alert".to_owned()), ("rule_name[]", alertname.to_owned())];
         let RawGroups { groups } = self.ask("/api/v1/rules", &query).await?;
-        let rules = groups.into_iter().flat_map(|RawGroup { interval, rules }| {
-            rules.into_iter().map(move |rule| (seconds(interval), rule))
-        });
+        let rules = groups
+            .into_iter()
+            .flat_map(|RawGroup { interval, rules }| rules.into_iter().map(move |rule| (seconds(interval), rule)));
         let named = rules.filter(|(_, rule)| rule.name == alertname && rule.kind != "recording");
         Ok(named.map(|(interval, rule)| rule.read(interval)).collect())
     }
@@ -156,7 +156,8 @@ impl Prometheus {
             return Ok(QueryResult::Other(result_type));
         }
         let series: Vec<RawSeries> = serde_json::from_value(result).map_err(|error| self.no_answer(error.into()))?;
-        let values: Result<Vec<f64>, _> = series.into_iter().map(|RawSeries { value: (_, value) }| value.parse()).collect();
+        let values: Result<Vec<f64>, _> =
+            series.into_iter().map(|RawSeries { value: (_, value) }| value.parse()).collect();
         Ok(QueryResult::Vector(values.map_err(|error: std::num::ParseFloatError| self.no_answer(error.into()))?))
     }
 
@@ -168,7 +169,9 @@ impl Prometheus {
                 Err(self.no_answer(format!("it warns that the answer is not whole: {}", warnings.join("; ")).into()))
             }
             Ok(Envelope { status: said, data: Some(data), .. }) if said == "success" => Ok(data),
-            Ok(Envelope { error: Some(said), .. }) => Err(ClientError::Refused { url: url(), status, said: Some(said) }),
+            Ok(Envelope { error: Some(said), .. }) => {
+                Err(ClientError::Refused { url: url(), status, said: Some(said) })
+            }
             _ if !status.is_success() => Err(ClientError::Refused { url: url(), status, said: None }),
             Ok(_) => Err(self.no_answer("its answer says neither what went well nor what did not".into())),
             Err(error) => Err(self.no_answer(error.into())),

@@ -71,7 +71,9 @@ impl Answers {
 pub(super) async fn query(monitors: &Monitors, spec: &RemediationSpec, query: &Query) -> QueryNow {
     if monitors.prometheus.is_empty() {
         let source = &spec.source;
-        return QueryNow::Unknown(format!("no Prometheus is configured for source {source}, so the query cannot be asked"));
+        return QueryNow::Unknown(format!(
+            "no Prometheus is configured for source {source}, so the query cannot be asked"
+        ));
     }
     let promql = match query.about(&spec.alert.labels) {
         Ok(promql) => promql,

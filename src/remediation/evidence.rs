@@ -7,9 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 pub use rules::{Evaluated, RulesAnswer};
-pub(super) use rules::{
-    after_acting, before_acting, evaluated, query_now, quiet_for, rule_about_subject, same_labels,
-};
+pub(super) use rules::{after_acting, before_acting, evaluated, query_now, quiet_for, rule_about_subject, same_labels};
 
 use super::world::Evidence;
 use crate::{

@@ -289,7 +289,8 @@ impl Record<'_> {
         let acted_at = self.status.journal.last().and_then(|entry| entry.ended_at).unwrap_or(self.now);
         let deadline = after(acted_at, verify.within.signed());
         // A rule that fires again does so within its `for` and two evaluations.
-        let lasts = recovery.seen.quiet_for.map_or(verify.stable_for.signed(), |quiet| quiet.max(verify.stable_for.signed()));
+        let lasts =
+            recovery.seen.quiet_for.map_or(verify.stable_for.signed(), |quiet| quiet.max(verify.stable_for.signed()));
         let since = recovery.good_since.filter(|_| recovery.seen.is_good());
         let stable = since.is_some_and(|since| self.now >= after(since, lasts));
         if stable && let Evidence::Clear { confirmed } = recovery.seen.evidence {
@@ -316,7 +317,9 @@ impl Record<'_> {
             (Health::Healthy, Evidence::Clear { .. } | Evidence::Unasked) if let Some(QueryNow::No(why)) = query => {
                 self.next_step(Reason::NotHelped, &format!("verify.query does not hold: {why}"))
             }
-            (Health::Healthy, Evidence::Clear { .. } | Evidence::Unasked) if let Some(QueryNow::Unknown(why)) = query => {
+            (Health::Healthy, Evidence::Clear { .. } | Evidence::Unasked)
+                if let Some(QueryNow::Unknown(why)) = query =>
+            {
                 let message = format!("whether it helped cannot be told: verify.query: {why}");
                 self.end(Phase::Failed, Reason::Unverified, message)
             }

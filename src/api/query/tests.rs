@@ -132,7 +132,10 @@ fn what_is_no_query_is_refused_with_what_to_do() {
     assert_eq!(refused("sum(up]"), "`]` in the query has no counterpart");
     for wrong in ["{{ labels.pod }}", "{{ $labels }}", "{{ $value }}", "{{ $labels.a-b }}", "{{ $labels. }}"] {
         let said = refused(&format!("up{{a=\"{wrong}\"}}"));
-        assert_eq!(said, format!("`{wrong}` cannot be put into the query; write {{{{ $labels.NAME }}}} for a label of the alert"));
+        assert_eq!(
+            said,
+            format!("`{wrong}` cannot be put into the query; write {{{{ $labels.NAME }}}} for a label of the alert")
+        );
     }
     let outside = "{{ $labels.a }} stands outside of a string in double or single quotes; what an alert says can be put there \
                    only";

@@ -52,9 +52,7 @@ impl Played {
 }
 
 fn alertmanager_knows(alerts: &[(&str, Value)]) -> Vec<(&'static str, Value)> {
-    let alert = |(pod, status): &(&str, Value)| {
-        json!({ "labels": leak_of(pod), "annotations": {}, "startsAt": at(0), "endsAt": at(600), "status": status })
-    };
+    let alert = |(pod, status): &(&str, Value)| json!({ "labels": leak_of(pod), "annotations": {}, "startsAt": at(0), "endsAt": at(600), "status": status });
     let alerts: Vec<Value> = alerts.iter().map(alert).collect();
     vec![("/alerts", json!(alerts)), ("/status", json!({ "uptime": at(-DAY) }))]
 }
@@ -96,7 +94,8 @@ impl House {
     async fn say(&self) -> [Evidence; 2] {
         let spec = a_record().spec;
         let answers = Answers::of(&self.monitors, &spec).await;
-        let living = LivingSubject { namespace: "shop".to_owned(), name: "cart".to_owned(), pods: vec!["cart-1".to_owned()] };
+        let living =
+            LivingSubject { namespace: "shop".to_owned(), name: "cart".to_owned(), pods: vec!["cart-1".to_owned()] };
         [answers.alert(&spec, at(5)), answers.subject(&spec, &living, at(-MINUTE), at(5))]
     }
 

@@ -105,7 +105,9 @@ fn unbelievable(answer: &RulesAnswer, rule: &AlertingRule, now: Timestamp) -> Op
     if let Err(why) = &rule.health {
         return Some(format!("could not evaluate the rule of the alert: {why}"));
     }
-    let Some(evaluated_at) = rule.evaluated_at else { return Some("has not evaluated the rule of the alert yet".into()) };
+    let Some(evaluated_at) = rule.evaluated_at else {
+        return Some("has not evaluated the rule of the alert yet".into());
+    };
     let fresh = signed(rule.interval.saturating_mul(INTERVALS).saturating_add(LATE));
     if now.duration_since(evaluated_at) > fresh {
         let at = evaluated_at.round(jiff::Unit::Second).unwrap_or(evaluated_at);
@@ -114,7 +116,10 @@ fn unbelievable(answer: &RulesAnswer, rule: &AlertingRule, now: Timestamp) -> Op
     let Some(started_at) = answer.started_at else { return Some("does not say how long it has been up".into()) };
     let settled = window(rule).max(SCRAPED_AGAIN);
     if now.duration_since(started_at) < signed(settled) {
-        return Some(format!("has not been up for {}s yet, so it may not have found the alert again", settled.as_secs()));
+        return Some(format!(
+            "has not been up for {}s yet, so it may not have found the alert again",
+            settled.as_secs()
+        ));
     }
     None
 }
@@ -210,10 +215,16 @@ pub fn query_now(answers: Vec<Result<QueryResult, String>>, says_no: bool) -> Qu
         match answer {
             Err(why) => return QueryNow::Unknown(why),
             Ok(QueryResult::Other(kind)) => {
-                return QueryNow::Unknown(format!("it gives a {kind}, not series; compare what it gives with a number"));
+                return QueryNow::Unknown(format!(
+                    "it gives a {kind}, not series; compare what it gives with a number"
+                ));
             }
             Ok(QueryResult::Vector(values)) if says_no && values.iter().any(|value| *value != 1.0) => {
-                refused = Some(format!("it holds for {} of {} series", values.iter().filter(|v| **v == 1.0).count(), values.len()));
+                refused = Some(format!(
+                    "it holds for {} of {} series",
+                    values.iter().filter(|v| **v == 1.0).count(),
+                    values.len()
+                ));
             }
             Ok(QueryResult::Vector(values)) => held |= !values.is_empty(),
         }

@@ -489,8 +489,10 @@ fn a_query_that_holds_is_part_of_a_success() {
 #[test]
 fn a_query_that_does_not_hold_in_time_has_not_helped_and_one_that_nobody_can_tell_of_is_unverified() {
     let record = a_record().verifying(10);
-    let well = |query: QueryNow| a_world().recovery(Health::Healthy, Evidence::Clear { confirmed: true }, None).query(query);
-    let (no, unknown) = (|| QueryNow::No("it holds for 0 of 1 series".to_owned()), || QueryNow::Unknown("no data".to_owned()));
+    let well =
+        |query: QueryNow| a_world().recovery(Health::Healthy, Evidence::Clear { confirmed: true }, None).query(query);
+    let (no, unknown) =
+        (|| QueryNow::No("it holds for 0 of 1 series".to_owned()), || QueryNow::Unknown("no data".to_owned()));
     for query in [no(), unknown()] {
         assert_eq!(well(query).next(&record, 309).status.phase, Phase::Verifying, "there is time yet");
     }
@@ -503,7 +505,11 @@ fn a_query_that_does_not_hold_in_time_has_not_helped_and_one_that_nobody_can_tel
     let firing = a_world().recovery(Health::Healthy, Evidence::Firing, None).query(unknown());
     assert_eq!(firing.next(&record, 310).state(), (Phase::Pending, Some(Reason::NotHelped)), "the alert says enough");
     let unasked = a_world().recovery(Health::Healthy, Evidence::Unasked, Some(20)).query(unknown());
-    assert_eq!(unasked.next(&record, 310).state(), (Phase::Failed, Some(Reason::Unverified)), "an old good time is none");
+    assert_eq!(
+        unasked.next(&record, 310).state(),
+        (Phase::Failed, Some(Reason::Unverified)),
+        "an old good time is none"
+    );
 }
 
 #[test]

@@ -148,7 +148,10 @@ fn after_an_action_the_living_and_what_is_new_are_heard_of() {
     assert!(counts(&since(-19), &["cart-4"]), "it fires after the action, though it was pending before");
     assert!(!counts(&since(-20), &["cart-4"]), "a sibling's older alert has its own record");
     let another = labels(&[("alertname", "Restarting"), ("namespace", "shop"), ("pod", "cart-4")]);
-    assert!(!counts(&RuleAlert { labels: another, ..since(50) }, &["cart-4"]), "an alert that the policy does not match");
+    assert!(
+        !counts(&RuleAlert { labels: another, ..since(50) }, &["cart-4"]),
+        "an alert that the policy does not match"
+    );
 }
 
 // ---- together with the Alertmanagers
@@ -226,7 +229,10 @@ fn a_query_holds_where_series_are_left_and_nothing_else_is_a_success() {
         assert_eq!(asked(answers), QueryNow::Unknown("http://other did not answer".to_owned()));
     }
     let scalar = asked(vec![Ok(QueryResult::Other("scalar".to_owned()))]);
-    assert_eq!(scalar, QueryNow::Unknown("it gives a scalar, not series; compare what it gives with a number".to_owned()));
+    assert_eq!(
+        scalar,
+        QueryNow::Unknown("it gives a scalar, not series; compare what it gives with a number".to_owned())
+    );
 }
 
 #[test]
