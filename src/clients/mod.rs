@@ -5,7 +5,7 @@ mod endpoint;
 mod monitors;
 mod prometheus;
 
-pub use alertmanager::{Alertmanager, PeerAlert, PeerState};
+pub use alertmanager::{Alertmanager, PeerAlert, PeerState, Polling};
 pub use endpoint::{Cause, ClientError, Endpoint, InProcess};
 pub use monitors::Monitors;
 pub use prometheus::{AlertingRule, Prometheus, QueryResult, RuleAlert};

@@ -55,6 +55,18 @@ pub enum Contradiction {
         /// What was written.
         url: String,
     },
+    /// A receiver whose webhooks would be refused.
+    #[error("alertmanagers[{index}].receiver: source `{source_name}` may not post as `{receiver}`; it may as: {allowed}")]
+    Receiver {
+        /// Its place in the list.
+        index: usize,
+        /// The receiver.
+        receiver: String,
+        /// The source that it stands for.
+        source_name: String,
+        /// What that allows.
+        allowed: String,
+    },
     /// Two ways to log in.
     #[error("{list}[{index}] has basicAuth and tokenFile; a request can carry one of them")]
     TwoCredentials {
@@ -105,6 +117,7 @@ pub fn contradictions(config: &Config) -> Vec<Contradiction> {
     }
     sources(&config.sources, &mut found);
     monitors(config, &mut found);
+    receivers(config, &mut found);
     let leader = config.leader;
     if leader.action_timeout.get().saturating_add(leader.renew_every.get()) >= leader.lease_duration.get() {
         found.push(Contradiction::Lease {
@@ -184,6 +197,19 @@ fn monitors(config: &Config, found: &mut Vec<Contradiction>) {
     }
 }
 
+/// What is read for a receiver may lead to no more than what that one may post.
+fn receivers(config: &Config, found: &mut Vec<Contradiction>) {
+    for (index, alertmanager) in config.alertmanagers.iter().enumerate() {
+        let source = config.sources.iter().find(|source| source.name == alertmanager.source);
+        if let Some(allowed) = source.and_then(|source| source.receivers.as_ref())
+            && let Some(receiver) = alertmanager.receiver.as_ref().filter(|receiver| !allowed.contains(receiver))
+        {
+            let (receiver, source_name) = (receiver.clone(), alertmanager.source.clone());
+            found.push(Contradiction::Receiver { index, receiver, source_name, allowed: allowed.join(", ") });
+        }
+    }
+}
+
 fn access(list: &'static str, index: usize, access: &Access, found: &mut Vec<Contradiction>) {
     if access.basic_auth.is_some() && access.token_file.is_some() {
         found.push(Contradiction::TwoCredentials { list, index });
@@ -237,6 +263,18 @@ mod tests {
         let problems = wrong("prometheus: [{url: 'prometheus:9090', source: prod}]");
         assert_eq!(problems[0], "prometheus[0].url: `prometheus:9090` is not an http or https address");
         assert!(problems[1].starts_with("prometheus[0].source: there is no source `prod`"), "{problems:?}");
+    }
+
+    #[test]
+    fn what_is_read_for_a_receiver_is_what_it_may_post() {
+        let read = |receivers: &str| {
+            let alertmanager = "alertmanagers: [{url: 'http://am:9093', source: prod, receiver: paramedic}]";
+            wrong(&format!("{{sources: [{{name: prod, tokenFile: /t{receivers}}}], {alertmanager}}}"))
+        };
+        assert_eq!(read(""), [""; 0]);
+        assert_eq!(read(", receivers: [team, paramedic]"), [""; 0]);
+        let refused = "alertmanagers[0].receiver: source `prod` may not post as `paramedic`; it may as: team, pager";
+        assert_eq!(read(", receivers: [team, pager]"), [refused]);
     }
 
     #[test]

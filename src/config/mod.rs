@@ -128,6 +128,13 @@ pub struct AlertmanagerConfig {
     pub url: String,
     /// The source that it stands for: alerts read from it may lead to what that source's may.
     pub source: String,
+    /// The receiver in its configuration that posts to Paramedic, by name. What fires for that one is read now and then, so
+    /// that an alert whose webhook was lost is found. Default: the source's `receivers`; without those nothing is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receiver: Option<String>,
+    /// How often that is read. Default `1m`.
+    #[serde(default = "poll_interval")]
+    pub poll_interval: PositiveDuration,
     /// A user name and the file of its password, where it asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
@@ -322,6 +329,10 @@ fn all_namespaces() -> Vec<String> {
 
 const fn resend_interval() -> PositiveDuration {
     PositiveDuration::from_secs(90)
+}
+
+const fn poll_interval() -> PositiveDuration {
+    PositiveDuration::from_secs(60)
 }
 
 const fn monitor_timeout() -> PositiveDuration {

@@ -1,8 +1,8 @@
 //! Remediations: what is decided about a record, what is remembered, and who does it.
 //!
 //! Pure: `machine` (what follows), `checks` (what stands against acting), `ledger` (the limits' memory), `world` (their
-//! inputs), `evidence` (what is known about an alert). With I/O: `index` and `recorder` (from webhooks to records, on
-//! every replica), `look` and `driver` (from records to actions, on the leader).
+//! inputs), `evidence` (what is known about an alert). With I/O: `index`, `recorder` and `poll` (from webhooks and polls to records,
+//! on every replica), `look` and `driver` (from records to actions, on the leader).
 
 mod announce;
 mod ask;
@@ -17,6 +17,7 @@ mod index;
 mod ledger;
 mod look;
 mod machine;
+mod poll;
 mod recorder;
 mod world;
 
@@ -29,5 +30,6 @@ pub use index::{OpenRecord, RecordIndex};
 pub use ledger::{LADDER_WINDOW, Ledger, Limited, MEMORY, Mark, Side};
 pub use look::Looker;
 pub use machine::{Effect, JOURNAL_LENGTH, Next, UNRESOLVED_TIMEOUT, WAITING_TIMEOUT, next};
+pub use poll::{Polled, Poller};
 pub use recorder::Recorder;
 pub use world::{Evidence, InForce, Observed, PauseUnknown, PolicyNow, QueryNow, Recovery, Scene, Seen, World};

@@ -30,8 +30,11 @@ use crate::{
     leader::{Election, ElectionSettings, Leadership},
     policy::{PolicyResources, PolicyStore},
     protections::Protections,
-    remediation::{Driver, DriverSettings, Looker, Publisher, RecordCache, Recorder, announcer},
-    server::health::{CACHES, Readiness, WATCHES},
+    remediation::{Driver, DriverSettings, Looker, Polled, Poller, Publisher, RecordCache, Recorder, announcer},
+    server::{
+        health::{CACHES, Readiness, WATCHES},
+        sources::Source,
+    },
     telemetry::Metrics,
 };
 
@@ -104,7 +107,8 @@ pub fn start(parts: &Parts, tasks: &mut Tasks) -> Recorder {
         stop.run_until_cancelled(reporter).await;
     });
 
-    Recorder {
+    let (lost, hears) = watch::channel(());
+    let recorder = Recorder {
         client: parts.clients.once.clone(),
         policies: Arc::clone(&parts.policies),
         records,
@@ -114,7 +118,26 @@ pub fn start(parts: &Parts, tasks: &mut Tasks) -> Recorder {
         own_namespace: config.namespace.clone(),
         open_per_policy: config.engine.open_per_policy,
         protections: parts.protections,
-    }
+        lost,
+    };
+    tasks.spawn("polls", poller(parts, recorder.clone(), hears).run(tasks.stop()));
+    recorder
+}
+
+/// Polls every Alertmanager that is to be polled.
+fn poller(parts: &Parts, recorder: Recorder, lost: watch::Receiver<()>) -> Poller {
+    let config = &parts.config;
+    let polled = |(name, monitors): (&String, &Monitors)| {
+        let source = Arc::new(Source::configured(&config.sources, name)?);
+        let polled = monitors.alertmanagers.iter().filter_map(move |alertmanager| {
+            let (polling, source) = (alertmanager.polling()?.clone(), Arc::clone(&source));
+            Some(Polled { alertmanager: alertmanager.clone(), polling, source })
+        });
+        Some(polled.collect::<Vec<_>>())
+    };
+    let polled = parts.monitors.iter().filter_map(polled).flatten().collect();
+    let (deadline, metrics) = (config.request_deadline.get(), Arc::clone(&parts.metrics));
+    Poller { recorder, lost, polled, deadline, metrics }
 }
 
 /// How long a broken watch waits before it is begun anew. kube's own default waits up to 30 s, and so long after an outage a

@@ -33,6 +33,17 @@ pub struct Source {
 }
 
 impl Source {
+    /// The source of that name in the configuration; without any sources that is [`UNAUTHENTICATED`].
+    pub fn configured(sources: &[SourceConfig], name: &str) -> Option<Self> {
+        if sources.is_empty() && name == UNAUTHENTICATED {
+            let (name, namespaces) = (UNAUTHENTICATED.to_owned(), vec![ALL_NAMESPACES.to_owned()]);
+            return Some(Self { name, namespaces, receivers: None });
+        }
+        let found = sources.iter().find(|source| source.name == name)?;
+        let SourceConfig { name, namespaces, receivers, .. } = found.clone();
+        Some(Self { name, namespaces, receivers })
+    }
+
     /// Whether it may post as this receiver.
     pub fn allows_receiver(&self, receiver: &str) -> bool {
         self.receivers.as_ref().is_none_or(|allowed| allowed.iter().any(|name| name == receiver))
@@ -107,13 +118,7 @@ impl Sources {
         if let Some((at, other)) = clash(&accepted) {
             return Err(same_secret(&entries, at, other));
         }
-        let open = configured.is_empty().then(|| {
-            Arc::new(Source {
-                name: UNAUTHENTICATED.to_owned(),
-                namespaces: vec![ALL_NAMESPACES.to_owned()],
-                receivers: None,
-            })
-        });
+        let open = configured.is_empty().then(|| Source::configured(configured, UNAUTHENTICATED)).flatten().map(Arc::new);
         Ok(Self { entries, accepted: ArcSwap::from_pointee(accepted), open })
     }
 

@@ -17,6 +17,12 @@ pub(super) struct SourceLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct PollLabels {
+    pub source: String,
+    pub outcome: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct CodeLabel {
     pub code: u16,
 }
@@ -82,6 +88,28 @@ impl MetricConstructor<Histogram> for Minutes {
 
 pub(super) fn milliseconds() -> Histogram {
     Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
+}
+
+/// What came of asking an Alertmanager what fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PollOutcome {
+    /// It said so.
+    Done,
+    /// It is older than 0.28, and was not asked.
+    TooOld,
+    /// It did not answer.
+    Failed,
+}
+
+impl PollOutcome {
+    /// For metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "Done",
+            Self::TooOld => "TooOld",
+            Self::Failed => "Failed",
+        }
+    }
 }
 
 /// Why a call of the Kubernetes API failed, as far as a metric tells.

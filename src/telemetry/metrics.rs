@@ -13,11 +13,11 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-pub use super::labels::ApiErrorReason;
+pub use super::labels::{ApiErrorReason, PollOutcome};
 use super::{
     labels::{
         ActionLabels, AlertLabels, ApiErrorLabels, CodeLabel, KindLabel, Minutes, PhaseLabel, PolicyLabel,
-        PolicyLabels, SourceLabel, TransitionLabels, Word, milliseconds,
+        PolicyLabels, PollLabels, SourceLabel, TransitionLabels, Word, milliseconds,
     },
     memory::ResidentMemory,
 };
@@ -38,6 +38,8 @@ pub struct Metrics {
     registry: Registry,
     alerts_received: Family<AlertLabels, Counter>,
     alerts_truncated: Family<SourceLabel, Counter>,
+    alerts_polled: Family<AlertLabels, Counter>,
+    polls: Family<PollLabels, Counter>,
     webhook_requests: Family<CodeLabel, Counter>,
     webhook_seconds: Histogram,
     auth_failures: Counter,
@@ -70,6 +72,8 @@ impl Metrics {
             registry: Registry::default(),
             alerts_received: Family::default(),
             alerts_truncated: Family::default(),
+            alerts_polled: Family::default(),
+            polls: Family::default(),
             webhook_requests: Family::default(),
             webhook_seconds: milliseconds(),
             auth_failures: Counter::default(),
@@ -103,6 +107,16 @@ impl Metrics {
             "alerts_truncated",
             "Alerts that Alertmanager left out of a webhook because of max_alerts",
             self.alerts_truncated.clone(),
+        );
+        own.register(
+            "alerts_polled",
+            "Alerts read from Alertmanager that no record spoke for, by the source that it stands for and what became of them",
+            self.alerts_polled.clone(),
+        );
+        own.register(
+            "polls",
+            "Readings of what fires at an Alertmanager, by the source that it stands for and what came of it",
+            self.polls.clone(),
         );
         own.register("webhook_requests", "Webhook requests, by the code of the answer", self.webhook_requests.clone());
         own.register_with_unit(
@@ -180,6 +194,18 @@ impl Metrics {
     /// Alerts that the sender left out.
     pub fn alerts_truncated(&self, source: &str, count: u64) {
         self.alerts_truncated.get_or_create(&SourceLabel { source: source.to_owned() }).inc_by(count);
+    }
+
+    /// Alerts of one poll that came to the same.
+    pub fn alerts_polled(&self, source: &str, outcome: Outcome, count: u64) {
+        let labels = AlertLabels { source: source.to_owned(), outcome: Word(outcome.as_str()) };
+        self.alerts_polled.get_or_create(&labels).inc_by(count);
+    }
+
+    /// An Alertmanager that stands for this source was polled.
+    pub fn polled(&self, source: &str, outcome: PollOutcome) {
+        let labels = PollLabels { source: source.to_owned(), outcome: Word(outcome.as_str()) };
+        self.polls.get_or_create(&labels).inc();
     }
 
     /// A webhook's answer, and how long it took.
@@ -279,6 +305,8 @@ mod tests {
         let metrics = Metrics::new();
         metrics.alerts_received("prod", Outcome::Created, 2);
         metrics.alerts_truncated("prod", 3);
+        metrics.alerts_polled("prod", Outcome::Created, 1);
+        metrics.polled("prod", PollOutcome::TooOld);
         metrics.webhook(200, Duration::from_millis(3));
         metrics.auth_failure();
         metrics.throttle_keys(1);
@@ -308,6 +336,8 @@ mod tests {
         process_resident_memory_bytes gauge
         paramedic_alerts_received counter
         paramedic_alerts_truncated counter
+        paramedic_alerts_polled counter
+        paramedic_polls counter
         paramedic_webhook_requests counter
         paramedic_webhook_seconds histogram
         paramedic_auth_failures counter
@@ -334,6 +364,8 @@ mod tests {
         let exposition = touched().render().unwrap();
         for line in [
             r#"paramedic_alerts_received_total{source="prod",outcome="Created"} 2"#,
+            r#"paramedic_alerts_polled_total{source="prod",outcome="Created"} 1"#,
+            r#"paramedic_polls_total{source="prod",outcome="TooOld"} 1"#,
             r#"paramedic_webhook_requests_total{code="200"} 1"#,
             "paramedic_webhook_seconds_count 1",
             r#"paramedic_policies{origin="file",accepted="true"} 1"#,

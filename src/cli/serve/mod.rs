@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{OK, PROBLEMS, USAGE, stdin};
 use crate::{
-    clients::{Alertmanager, ClientError, Endpoint, Monitors, Prometheus},
+    clients::{Alertmanager, ClientError, Endpoint, Monitors, Polling, Prometheus},
     clock::Clock,
     config::{self, Config, ConfigError, Overrides},
     policy::PolicyStore,
@@ -26,7 +26,7 @@ use crate::{
         self, Bound, Handle, ServerError,
         health::Readiness,
         intake::Intake,
-        sources::{SourceError, Sources, warn_of_short_secrets},
+        sources::{Source, SourceError, Sources, warn_of_short_secrets},
         throttle::Throttle,
     },
     telemetry::{
@@ -209,6 +209,16 @@ fn monitors(config: &Config) -> Result<BTreeMap<String, Monitors>, ClientError> 
     for settings in &config.alertmanagers {
         let endpoint = Endpoint::new(&settings.url, settings.timeout.get(), settings.access())?;
         let peer = Alertmanager::new(endpoint, settings.resend_interval.get());
+        let source = Source::configured(&config.sources, &settings.source);
+        let receivers = settings.receiver.clone().map(|name| vec![name]).or_else(|| source?.receivers);
+        let peer = match receivers {
+            Some(receivers) => peer.polled(Polling { receivers, every: settings.poll_interval.get() }),
+            None => {
+                let url = &settings.url;
+                tracing::info!(url, "not polled for what its webhooks may lose: set `receiver` to the receiver's name");
+                peer
+            }
+        };
         by_source.entry(settings.source.clone()).or_default().alertmanagers.push(peer);
     }
     for settings in &config.prometheus {
