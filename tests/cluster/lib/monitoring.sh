@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154
-# Prometheus and Alertmanager (Debian's, unpacked), in the control plane's namespace.
+# Prometheus (Debian's, unpacked) and Alertmanager (a Go module's; Debian's, which
+# is older than 0.28, beside it), in the control plane's namespace.
 
 PROMETHEUS_URL=http://$CP_IP:9090
 ALERTMANAGER_URL=http://$CP_IP:9093
@@ -130,8 +131,10 @@ EOF
   cp "$RUN/alertmanager/default.yml" "$RUN/alertmanager/alertmanager.yml"
 }
 start_alertmanager() {
+  local program=alertmanager
+  [[ ! -e $RUN/alertmanager/debian ]] || program=alertmanager-debian
   # no cluster: a lone one that gossips waits for peers and remembers too much
-  with_share alertmanager "$BIN/alertmanager" --config.file="$RUN/alertmanager/alertmanager.yml" \
+  with_share alertmanager "$BIN/$program" --config.file="$RUN/alertmanager/alertmanager.yml" \
     --web.listen-address="$CP_IP:9093" --web.external-url="$ALERTMANAGER_URL" \
     --storage.path="$DATA/alertmanager" --cluster.listen-address= --log.level=warn
 }

@@ -4,6 +4,7 @@ mod access;
 mod consent;
 mod crashes;
 mod deliveries;
+mod evidence;
 mod ladder;
 mod limits;
 mod outage;
@@ -19,6 +20,7 @@ pub fn all() -> Vec<Entry> {
     entries.extend(whole_loop::stories());
     entries.extend(deliveries::stories());
     entries.extend(consent::stories());
+    entries.extend(evidence::stories());
     entries.extend(targets::stories());
     entries.extend(limits::stories());
     entries.extend(ladder::stories());
