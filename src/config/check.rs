@@ -56,7 +56,9 @@ pub enum Contradiction {
         url: String,
     },
     /// A receiver whose webhooks would be refused.
-    #[error("alertmanagers[{index}].receiver: source `{source_name}` may not post as `{receiver}`; it may as: {allowed}")]
+    #[error(
+        "alertmanagers[{index}].receiver: source `{source_name}` may not post as `{receiver}`; it may as: {allowed}"
+    )]
     Receiver {
         /// Its place in the list.
         index: usize,

@@ -87,7 +87,11 @@ impl Poller {
                 }
                 Ok(Poll::TooOld(version)) => {
                     if !std::mem::replace(&mut told_too_old, true) {
-                        info!(url, version, "not polled: it is older than 0.28 and does not say what is muted; what its webhooks lose stays lost");
+                        info!(
+                            url,
+                            version,
+                            "not polled: it is older than 0.28 and does not say what is muted; what its webhooks lose stays lost"
+                        );
                     }
                     PollOutcome::TooOld
                 }

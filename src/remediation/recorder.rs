@@ -30,9 +30,7 @@ use crate::{
         sources::Source,
     },
     telemetry::{Metrics, chain, metrics::ApiErrorReason},
-    triage::{
-        Decision, Delivery, KnownRecords, Match, Newest, PolicyKey, Rules, SourceScope, triage, unseen,
-    },
+    triage::{Decision, Delivery, KnownRecords, Match, Newest, PolicyKey, Rules, SourceScope, triage, unseen},
 };
 
 /// So many requests to the API are under way for one notification at a time.

@@ -118,7 +118,8 @@ impl Sources {
         if let Some((at, other)) = clash(&accepted) {
             return Err(same_secret(&entries, at, other));
         }
-        let open = configured.is_empty().then(|| Source::configured(configured, UNAUTHENTICATED)).flatten().map(Arc::new);
+        let open =
+            configured.is_empty().then(|| Source::configured(configured, UNAUTHENTICATED)).flatten().map(Arc::new);
         Ok(Self { entries, accepted: ArcSwap::from_pointee(accepted), open })
     }
 

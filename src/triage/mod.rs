@@ -196,13 +196,7 @@ pub fn unseen(
 }
 
 /// The number of a new episode; `None` where the newest record still speaks for the alert.
-fn next_episode(
-    newest: &Newest,
-    alert: &Alert,
-    policy: &PolicyRef,
-    delivery: Delivery,
-    now: Timestamp,
-) -> Option<u32> {
+fn next_episode(newest: &Newest, alert: &Alert, policy: &PolicyRef, delivery: Delivery, now: Timestamp) -> Option<u32> {
     let ended_at = newest.ended_at?;
     let resolution = newest.resolved_at.unwrap_or(ended_at);
     let began_anew = alert.starts_at > resolution;

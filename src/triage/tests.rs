@@ -10,8 +10,7 @@ use crate::{
     remediation::{RecordIndex, fixtures::*},
 };
 
-const RULES: Rules<'_> =
-    Rules { own_namespace: "paramedic", open_per_policy: 100, delivery: Delivery::Webhook };
+const RULES: Rules<'_> = Rules { own_namespace: "paramedic", open_per_policy: 100, delivery: Delivery::Webhook };
 
 fn alert(labels: Labels) -> Alert {
     Alert {

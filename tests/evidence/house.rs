@@ -240,8 +240,15 @@ impl House {
         };
         let mut tasks = Tasks::new(CancellationToken::new());
         let (router, readiness) = start(config, &clock, &cluster, &world, &mut tasks);
-        let mut house =
-            Self { world, cluster, router, pods: Vec::new(), _tasks: tasks, _controllers: controllers.drop_guard(), _token: token };
+        let mut house = Self {
+            world,
+            cluster,
+            router,
+            pods: Vec::new(),
+            _tasks: tasks,
+            _controllers: controllers.drop_guard(),
+            _token: token,
+        };
         // Until a leader has waited out a predecessor, of which there was none.
         sleep(Duration::from_secs(35)).await;
         readiness.check(server::health::CACHES).expect("the caches are synced");
@@ -366,15 +373,15 @@ fn start(
     };
     let recorder = replica::start(&parts, tasks);
     let (readiness, metrics) = (parts.readiness.clone(), Arc::clone(&parts.metrics));
-    let router =
-        server::intake_router(recorder, &parts.config, sources, Arc::default(), readiness.clone(), metrics);
+    let router = server::intake_router(recorder, &parts.config, sources, Arc::default(), readiness.clone(), metrics);
     (router, readiness)
 }
 
 /// Three pods, and a policy that restarts one, or all of them where the alert is about the workload.
 fn furnish(cluster: &Cluster, told: &Told) {
     let labels = json!({ "app": "web" });
-    let template = json!({ "metadata": { "labels": labels }, "spec": { "containers": [{ "name": "app", "image": "app" }] } });
+    let template =
+        json!({ "metadata": { "labels": labels }, "spec": { "containers": [{ "name": "app", "image": "app" }] } });
     let deployment = json!({
         "metadata": { "name": "web", "namespace": NAMESPACE, "labels": labels },
         "spec": { "replicas": 3, "selector": { "matchLabels": labels }, "template": template },

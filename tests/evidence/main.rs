@@ -126,7 +126,11 @@ async fn a_rule_that_cannot_be_evaluated_proves_nothing() {
     let record = house.one_record_in(Phase::Failed, MINUTE * 9).await;
     let status = record.status.unwrap();
     assert_eq!(status.reason, Some(Reason::Unverified));
-    assert!(status.message.as_deref().unwrap_or_default().contains("could not evaluate the rule"), "{:?}", status.message);
+    assert!(
+        status.message.as_deref().unwrap_or_default().contains("could not evaluate the rule"),
+        "{:?}",
+        status.message
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,7 +46,10 @@ fn group(receiver: &str, alerts: &[Value]) -> Value {
 async fn what_fires_for_our_receivers_is_asked_for_and_the_rest_is_left_out_here_too() {
     let active = || status("active", &[]);
     let (alertmanager, asked) = answers(json!([
-        group("team.a", &[alert("a", active()), alert("b", status("suppressed", &[])), alert("c", status("active", &["night"]))]),
+        group(
+            "team.a",
+            &[alert("a", active()), alert("b", status("suppressed", &[])), alert("c", status("active", &["night"]))]
+        ),
         group("teamXa", &[alert("d", active())]),
         group("b", &[alert("e", status("unprocessed", &[])), alert("f", active())]),
     ]))
@@ -72,7 +75,8 @@ async fn its_version_and_its_start_are_read() {
 
 #[tokio::test]
 async fn an_alert_that_is_muted_by_a_time_interval_is_held_back() {
-    let (alertmanager, _) = answers(json!([alert("a", status("suppressed", &["night"])), alert("b", status("suppressed", &[]))])).await;
+    let (alertmanager, _) =
+        answers(json!([alert("a", status("suppressed", &["night"])), alert("b", status("suppressed", &[]))])).await;
     let states: Vec<_> = alertmanager.alerts(&[]).await.unwrap().into_iter().map(|alert| alert.state).collect();
     let held_back = ["muted by the time interval night", "held back"].map(|by| PeerState::Suppressed(by.to_owned()));
     assert_eq!(states, held_back);

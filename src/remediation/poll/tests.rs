@@ -26,7 +26,8 @@ fn polls(found: &[(u64, &[&str])]) -> Vec<Vec<String>> {
     let poll = |(after, pods): &(u64, &[&str])| {
         let alerts = pods.iter().map(|pod| alert(pod)).collect();
         let confirmed = seen.again(alerts, began + Duration::from_secs(*after));
-        let mut pods: Vec<String> = confirmed.iter().filter_map(|alert| Some(alert.labels.get("pod")?.to_owned())).collect();
+        let mut pods: Vec<String> =
+            confirmed.iter().filter_map(|alert| Some(alert.labels.get("pod")?.to_owned())).collect();
         pods.sort();
         pods
     };

@@ -10,7 +10,8 @@ pub fn stories() -> Vec<Entry> {
     let lost = twins("evidence::a_version_that_does_not_tell_what_is_muted", a_lost_webhook);
     let mut entries: Vec<Entry> = lost.into_iter().map(|entry| entry.on_the_rig().alone().only_in_full()).collect();
     entries.push(story("evidence::a_steps_query_has_to_hold", a_query_that_holds).on_the_rig());
-    entries.push(story("evidence::a_query_without_data_is_no_success", a_query_without_data).on_the_rig().only_in_full());
+    entries
+        .push(story("evidence::a_query_without_data_is_no_success", a_query_without_data).on_the_rig().only_in_full());
     entries
 }
 
@@ -62,9 +63,8 @@ async fn a_query_without_data(story: Story) {
     story.record(&alert, &policy).acts().await;
     alert.resolve().await;
     let record = story.record(&alert, &policy).patiently(seconds(90));
-    let unverified = |status: &paramedic::api::RemediationStatus| {
-        status.reason == Some(paramedic::api::Reason::Unverified)
-    };
+    let unverified =
+        |status: &paramedic::api::RemediationStatus| status.reason == Some(paramedic::api::Reason::Unverified);
     record.comes_to("is unverified", unverified).await;
 }
 
