@@ -211,7 +211,7 @@ impl House {
         let mut told = Told::default();
         change(&mut told);
         let clock = Clock::driven("2026-01-01T00:00:00Z".parse().unwrap());
-        let cluster = Cluster::new(Settings::new(clock.clone()));
+        let cluster = Cluster::new(Settings { managed_fields: false, ..Settings::new(clock.clone()) });
         furnish(&cluster, &told);
         let controllers = CancellationToken::new();
         let (running, stop) = (cluster.clone(), controllers.clone());

@@ -70,7 +70,7 @@ async fn what_nothing_helps_is_not_repeated_by_polls() {
     let house = House::new(|told| told.incurable = true).await;
     house.falls_ill();
     house.one_record_in(Phase::Failed, MINUTE * 10).await;
-    house.passes(MINUTE * 60 * 3).await;
+    house.passes(MINUTE * 60).await;
     let record = house.one_record_in(Phase::Failed, MINUTE).await;
     let status = record.status.unwrap();
     assert_eq!(status.reason, Some(Reason::NotHelped), "{:?}", status.message);
