@@ -26,7 +26,7 @@ pub use quantity::{CountOrPercent, PositiveDuration};
 pub use query::{NoSuchLabel, Query, QueryError};
 pub use remediation::{
     ActionOutcome, AlertPhase, AlertRecord, AlertStatus, JournalEntry, Phase, PolicyKind, PolicyRef, Reason,
-    Remediation, RemediationSpec, RemediationStatus,
+    Remediation, RemediationSpec, RemediationStatus, Sibling,
 };
 pub use step::{Action, RestartMethod, RestartPod, RolloutRestart, Step, Verify};
 

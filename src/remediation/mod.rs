@@ -32,4 +32,6 @@ pub use look::Looker;
 pub use machine::{Effect, JOURNAL_LENGTH, Next, UNRESOLVED_TIMEOUT, WAITING_TIMEOUT, next};
 pub use poll::{Polled, Poller};
 pub use recorder::Recorder;
-pub use world::{Evidence, InForce, Observed, PauseUnknown, PolicyNow, QueryNow, Recovery, Scene, Seen, World};
+pub use world::{
+    Evidence, InForce, Observed, PauseUnknown, PolicyNow, QueryNow, Recovery, Scene, Seen, SiblingNow, World,
+};
