@@ -98,10 +98,10 @@ impl Rig {
         Stopped { rig: self, back: ("alertmanager", &["reload"]) }
     }
 
-    /// Debian's Alertmanager runs, which is older than 0.28; the usual one again when the guard goes.
-    pub fn debian_alertmanager(&self) -> Stopped<'_> {
-        self.run("alertmanager", &["use", "debian"]);
-        Stopped { rig: self, back: ("alertmanager", &["use", "module"]) }
+    /// An Alertmanager runs that can say what is muted (0.28 on); Debian's, which cannot, again when the guard goes.
+    pub fn newer_alertmanager(&self) -> Stopped<'_> {
+        self.run("alertmanager", &["use", "module"]);
+        Stopped { rig: self, back: ("alertmanager", &["use", "debian"]) }
     }
 
     /// `kill -9` for the program in a pod's container: on the rig its process is one of this machine's.

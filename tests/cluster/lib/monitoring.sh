@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154
-# Prometheus (Debian's, unpacked) and Alertmanager (a Go module's; Debian's, which is older than 0.28, beside it). With
+# Prometheus and Alertmanager (Debian's, unpacked; beside it a newer Alertmanager, for `alertmanager use module`). With
 # `pair start` there are two of each: two Prometheus that scrape and evaluate the same and tell both Alertmanagers, which
 # are peers of one cluster.
 
@@ -143,7 +143,7 @@ EOF
 # start_alertmanager NAME URL [GOSSIP PEER]: a lone one, or one that gossips at an address with a peer
 start_alertmanager() {
   local name=$1 url=$2 program=alertmanager
-  [[ ! -e $RUN/alertmanager/debian ]] || program=alertmanager-debian
+  [[ ! -e $RUN/alertmanager/module ]] || program=alertmanager-module
   # no cluster: a lone one that gossips waits for peers and remembers too much
   local cluster=(--cluster.listen-address=)
   [[ ! ${3:-} ]] || cluster=("--cluster.listen-address=$3" "--cluster.peer=$4" --cluster.settle-timeout=2s

@@ -15,11 +15,11 @@ pub fn stories() -> Vec<Entry> {
     entries
 }
 
-/// Alertmanager calls somebody who is not there. What fires is read from it, if it is of 0.28 or newer; from an older one, which
-/// is what its twin has not, nothing is.
+/// Alertmanager calls somebody who is not there. From Debian's, which is older than 0.28, nothing is read; from a newer one what
+/// fires is.
 async fn a_lost_webhook(story: Story, cause: Cause) {
     let rig = story.world.rig();
-    let _module = cause.is_present().then(|| rig.debian_alertmanager());
+    let _newer = (!cause.is_present()).then(|| rig.newer_alertmanager());
     let _deaf = rig.deaf_alertmanager();
     let pod = story.deployment("web").up().await.pod().await;
     let policy = story.policy("Unheard").up().await;
