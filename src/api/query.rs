@@ -1,6 +1,6 @@
 //! A query in a policy: PromQL, into which labels of the alert are put. Pure; only Prometheus can tell whether it is right.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -92,7 +92,10 @@ fn escaped(value: &str) -> String {
             '"' => text.push_str(r"\x22"),
             '\'' => text.push_str(r"\x27"),
             '`' => text.push_str(r"\x60"),
-            control if control.is_control() => text.push_str(&format!(r"\u{:04x}", u32::from(control))),
+            control if control.is_control() => {
+                // Writing to a String cannot fail.
+                let _ = write!(text, r"\u{:04x}", u32::from(control));
+            }
             other => text.push(other),
         }
     }

@@ -107,6 +107,7 @@ impl Alertmanager {
     }
 
     /// The same, to be polled.
+    #[must_use]
     pub fn polled(self, polling: Polling) -> Self {
         Self { polling: Some(polling), ..self }
     }

@@ -206,13 +206,13 @@ fn one(
     let policy_key = PolicyKey::from(&policy.reference);
     let episode = match known.newest(&policy_key, source.name, alert.fingerprint) {
         None => 1,
-        Some(newest) => match next_episode(&newest, alert, &policy.reference, rules.delivery, now) {
-            Some(episode) => episode,
-            None => {
+        Some(newest) => {
+            let Some(episode) = next_episode(&newest, alert, &policy.reference, rules.delivery, now) else {
                 let refresh = rules.delivery == Delivery::Webhook && needs_refresh(&newest, alert, now);
                 return Match::Known { refresh, key: newest.key };
-            }
-        },
+            };
+            episode
+        }
     };
     if known.open(&policy_key) >= rules.open_per_policy {
         return Match::OverCap(policy.reference.clone());

@@ -211,13 +211,12 @@ fn monitors(config: &Config) -> Result<BTreeMap<String, Monitors>, ClientError> 
         let peer = Alertmanager::new(endpoint, settings.resend_interval.get());
         let source = Source::configured(&config.sources, &settings.source);
         let receivers = settings.receiver.clone().map(|name| vec![name]).or_else(|| source?.receivers);
-        let peer = match receivers {
-            Some(receivers) => peer.polled(Polling { receivers, every: settings.poll_interval.get() }),
-            None => {
-                let url = &settings.url;
-                tracing::info!(url, "not polled for what its webhooks may lose: set `receiver` to the receiver's name");
-                peer
-            }
+        let peer = if let Some(receivers) = receivers {
+            peer.polled(Polling { receivers, every: settings.poll_interval.get() })
+        } else {
+            let url = &settings.url;
+            tracing::info!(url, "not polled for what its webhooks may lose: set `receiver` to the receiver's name");
+            peer
         };
         by_source.entry(settings.source.clone()).or_default().alertmanagers.push(peer);
     }

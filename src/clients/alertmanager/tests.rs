@@ -25,7 +25,7 @@ async fn answers(body: Value) -> (Alertmanager, Arc<Mutex<Vec<String>>>) {
     (Alertmanager::new(endpoint, Duration::from_secs(90)), asked)
 }
 
-fn alert(pod: &str, status: Value) -> Value {
+fn alert(pod: &str, status: &Value) -> Value {
     json!({
         "annotations": { "summary": "it leaks" }, "endsAt": "2026-03-01T12:04:00Z", "fingerprint": "0123456789abcdef",
         "receivers": [{ "name": "team.a" }], "startsAt": "2026-03-01T12:00:00Z", "status": status,
@@ -44,14 +44,14 @@ fn group(receiver: &str, alerts: &[Value]) -> Value {
 
 #[tokio::test]
 async fn what_fires_for_our_receivers_is_asked_for_and_the_rest_is_left_out_here_too() {
-    let active = || status("active", &[]);
+    let active = status("active", &[]);
     let (alertmanager, asked) = answers(json!([
         group(
             "team.a",
-            &[alert("a", active()), alert("b", status("suppressed", &[])), alert("c", status("active", &["night"]))]
+            &[alert("a", &active), alert("b", &status("suppressed", &[])), alert("c", &status("active", &["night"]))]
         ),
-        group("teamXa", &[alert("d", active())]),
-        group("b", &[alert("e", status("unprocessed", &[])), alert("f", active())]),
+        group("teamXa", &[alert("d", &active)]),
+        group("b", &[alert("e", &status("unprocessed", &[])), alert("f", &active)]),
     ]))
     .await;
     let found = alertmanager.firing(&["team.a".to_owned(), "b".to_owned()]).await.unwrap();
@@ -76,7 +76,7 @@ async fn its_version_and_its_start_are_read() {
 #[tokio::test]
 async fn an_alert_that_is_muted_by_a_time_interval_is_held_back() {
     let (alertmanager, _) =
-        answers(json!([alert("a", status("suppressed", &["night"])), alert("b", status("suppressed", &[]))])).await;
+        answers(json!([alert("a", &status("suppressed", &["night"])), alert("b", &status("suppressed", &[]))])).await;
     let states: Vec<_> = alertmanager.alerts(&[]).await.unwrap().into_iter().map(|alert| alert.state).collect();
     let held_back = ["muted by the time interval night", "held back"].map(|by| PeerState::Suppressed(by.to_owned()));
     assert_eq!(states, held_back);

@@ -94,9 +94,8 @@ pub fn evaluated(
 fn fitting<'a>(answer: &'a RulesAnswer, labels: &'a Labels) -> impl Iterator<Item = &'a AlertingRule> {
     let rules = answer.rules.as_ref().map(Vec::as_slice).unwrap_or_default();
     // What a template adds is not known before it has been filled in.
-    let literal = |rule: &AlertingRule| -> Labels {
-        rule.labels.0.iter().filter(|(_, value)| !value.contains("{{")).map(|(name, value)| (name, value)).collect()
-    };
+    let literal =
+        |rule: &AlertingRule| -> Labels { rule.labels.0.iter().filter(|(_, value)| !value.contains("{{")).collect() };
     rules.iter().filter(move |rule| compatible(&literal(rule), labels))
 }
 
@@ -211,6 +210,8 @@ fn alone(rules: Evaluated) -> Evidence {
 pub fn query_now(answers: Vec<Result<QueryResult, String>>, says_no: bool) -> QueryNow {
     let mut held = false;
     let mut refused = None;
+    // What `bool` gives is exactly 1 or 0; what is no number at all is no yes.
+    let is_yes = |value: &&f64| (**value - 1.0).abs() < f64::EPSILON;
     for answer in answers {
         match answer {
             Err(why) => return QueryNow::Unknown(why),
@@ -219,12 +220,9 @@ pub fn query_now(answers: Vec<Result<QueryResult, String>>, says_no: bool) -> Qu
                     "it gives a {kind}, not series; compare what it gives with a number"
                 ));
             }
-            Ok(QueryResult::Vector(values)) if says_no && values.iter().any(|value| *value != 1.0) => {
-                refused = Some(format!(
-                    "it holds for {} of {} series",
-                    values.iter().filter(|v| **v == 1.0).count(),
-                    values.len()
-                ));
+            Ok(QueryResult::Vector(values)) if says_no && !values.iter().all(|value| is_yes(&value)) => {
+                let (yes, all) = (values.iter().filter(is_yes).count(), values.len());
+                refused = Some(format!("it holds for {yes} of {all} series"));
             }
             Ok(QueryResult::Vector(values)) => held |= !values.is_empty(),
         }

@@ -211,6 +211,7 @@ fn after_an_action_it_is_not_over_while_anybody_says_that_it_fires_or_is_about_t
 
 // ---- a step's query
 
+#[expect(clippy::unnecessary_wraps, reason = "an answer, as those that are none")]
 fn left(values: &[f64]) -> Result<QueryResult, String> {
     Ok(QueryResult::Vector(values.to_vec()))
 }
