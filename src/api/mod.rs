@@ -25,8 +25,8 @@ pub use policy::{
 pub use quantity::{CountOrPercent, PositiveDuration};
 pub use query::{NoSuchLabel, Query, QueryError};
 pub use remediation::{
-    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, JournalEntry, Phase, PolicyKind, PolicyRef, Reason,
-    Remediation, RemediationSpec, RemediationStatus, Sibling,
+    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, CheckMade, ChecksMade, FIGURES_LENGTH, JournalEntry, Phase,
+    PolicyKind, PolicyRef, Reason, Remediation, RemediationSpec, RemediationStatus, Sibling,
 };
 pub use step::{Action, RestartMethod, RestartPod, RolloutRestart, Step, Verify};
 

@@ -199,6 +199,9 @@ pub struct RemediationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub journal: Vec<JournalEntry>,
+    /// The checks that stand behind the last decision to act, to wait or to leave it: what each looked at, and what it said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<ChecksMade>,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
@@ -209,6 +212,33 @@ pub struct RemediationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// How long [`CheckMade::figures`] may be, in characters.
+pub const FIGURES_LENGTH: usize = 512;
+
+/// The checks of one decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChecksMade {
+    /// When they were made.
+    pub at: Timestamp,
+    /// In their order; the first that did not pass decided.
+    #[schemars(length(max = 64))]
+    pub made: Vec<CheckMade>,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckMade {
+    /// Its name.
+    pub name: String,
+    /// Whether it let the action pass.
+    pub passed: bool,
+    /// What it looked at, in words and figures.
+    #[schemars(length(max = 512))]
+    pub figures: String,
 }
 
 /// What is known of the alert from its notifications.

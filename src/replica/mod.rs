@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// The Lease's name, in Paramedic's namespace.
-const LEASE: &str = "paramedic";
+pub const LEASE: &str = "paramedic";
 
 /// How long the API server may take to begin an answer to a read: a list of everything there is takes a while.
 const BEGINS_WITHIN: Duration = Duration::from_mins(1);

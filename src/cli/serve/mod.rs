@@ -204,7 +204,7 @@ struct Gate {
 }
 
 /// Who can be asked about alerts, by the source that they stand for.
-fn monitors(config: &Config) -> Result<BTreeMap<String, Monitors>, ClientError> {
+pub fn monitors(config: &Config) -> Result<BTreeMap<String, Monitors>, ClientError> {
     let mut by_source: BTreeMap<String, Monitors> = BTreeMap::new();
     for settings in &config.alertmanagers {
         let endpoint = Endpoint::new(&settings.url, settings.timeout.get(), settings.access())?;
