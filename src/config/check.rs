@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use super::{Config, SourceConfig, UNAUTHENTICATED};
+use super::{AuditTo, Config, SourceConfig, UNAUTHENTICATED};
 use crate::{api::PositiveDuration, policy::ALL_NAMESPACES};
 
 /// Settings that cannot work, alone or together; each says what to do.
@@ -107,6 +107,11 @@ pub fn contradictions(config: &Config) -> Vec<Contradiction> {
     }
     if config.identity.is_empty() {
         found.push(Contradiction::Empty("identity"));
+    }
+    if let Some(AuditTo::File(file)) = &config.audit.to
+        && file.as_os_str().is_empty()
+    {
+        found.push(Contradiction::Empty("audit.to.file"));
     }
     found
 }

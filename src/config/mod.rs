@@ -38,6 +38,8 @@ pub struct Config {
     pub request_deadline: PositiveDuration,
     /// What is logged, and how.
     pub log: Log,
+    /// The audit log.
+    pub audit: AuditConfig,
     /// Who may send alerts. Without any, whoever reaches `listen` may.
     pub sources: Vec<SourceConfig>,
     /// The Alertmanagers that are asked whether an alert still fires.
@@ -73,6 +75,26 @@ pub struct Log {
     /// Which levels of which modules, in the syntax of `RUST_LOG`, which goes before it. Default `info`, without the
     /// Kubernetes client's own lines: what it says, Paramedic says with the reason for asking.
     pub filter: String,
+}
+
+/// The audit log: one JSON line an event, each bound to the one before it by its hash. Without one of its lines written
+/// before it, no action begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// Where it goes: `stdout`, or `{file: PATH}`. Default: there is none. A file's chain goes on after a restart; it may
+    /// be moved away while it is written to.
+    pub to: Option<AuditTo>,
+}
+
+/// Where an audit log goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AuditTo {
+    /// To standard output, which has nothing else in it: logs go to standard error. Each start begins a chain.
+    Stdout,
+    /// To the end of this file. No other process may write to it.
+    File(PathBuf),
 }
 
 /// The form of a log line.
@@ -175,6 +197,7 @@ impl Default for Config {
             body_limit: ByteSize::mebi(16),
             request_deadline: PositiveDuration::from_secs(5),
             log: Log::default(),
+            audit: AuditConfig::default(),
             sources: Vec::new(),
             alertmanagers: Vec::new(),
             policies: Vec::new(),

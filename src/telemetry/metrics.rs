@@ -55,6 +55,9 @@ pub struct Metrics {
     leader: Gauge,
     watch_broken: Family<KindLabel, Gauge>,
     api_errors: Family<ApiErrorLabels, Counter>,
+    audit_lines: Counter,
+    audit_lost: Counter,
+    audit_failing: Gauge,
 }
 
 impl Default for Metrics {
@@ -87,6 +90,9 @@ impl Metrics {
             leader: Gauge::default(),
             watch_broken: Family::default(),
             api_errors: Family::default(),
+            audit_lines: Counter::default(),
+            audit_lost: Counter::default(),
+            audit_failing: Gauge::default(),
         };
         this.register();
         this
@@ -159,6 +165,17 @@ impl Metrics {
             self.watch_broken.clone(),
         );
         own.register("api_errors", "Failed calls of the Kubernetes API", self.api_errors.clone());
+        own.register("audit_lines", "Lines written to the audit log", self.audit_lines.clone());
+        own.register(
+            "audit_lost_events",
+            "Events that are not in the audit log, because it could not be written for too long",
+            self.audit_lost.clone(),
+        );
+        own.register(
+            "audit_failing",
+            "1 while the audit log cannot be written, and nothing is done or taken in",
+            self.audit_failing.clone(),
+        );
         let build = vec![("version", crate::VERSION), ("commit", crate::COMMIT)];
         own.register("build", "What is running", Info::new(build));
         self.registry.register_collector(Box::new(ResidentMemory));
@@ -265,6 +282,21 @@ impl Metrics {
         self.watch_broken.get_or_create(&KindLabel { kind: Word(kind) }).set(i64::from(broken));
     }
 
+    /// A line of the audit log was written.
+    pub fn audit_line(&self) {
+        self.audit_lines.inc();
+    }
+
+    /// An event will not be in the audit log.
+    pub fn audit_lost(&self) {
+        self.audit_lost.inc();
+    }
+
+    /// Whether the audit log can be written.
+    pub fn audit_failing(&self, failing: bool) {
+        self.audit_failing.set(i64::from(failing));
+    }
+
     /// A call of the Kubernetes API failed. `verb` is as in RBAC.
     pub fn api_error(&self, verb: &'static str, reason: ApiErrorReason) {
         self.api_errors.get_or_create(&ApiErrorLabels { verb: Word(verb), reason: Word(reason.as_str()) }).inc();
@@ -293,6 +325,9 @@ mod tests {
         metrics.leader(true);
         metrics.watch_broken("Remediation", false);
         metrics.api_error("create", ApiErrorReason::Server);
+        metrics.audit_line();
+        metrics.audit_lost();
+        metrics.audit_failing(false);
         metrics
     }
 
@@ -324,6 +359,9 @@ mod tests {
         paramedic_leader gauge
         paramedic_watch_broken gauge
         paramedic_api_errors counter
+        paramedic_audit_lines counter
+        paramedic_audit_lost_events counter
+        paramedic_audit_failing gauge
         paramedic_build info
         ");
         assert!(exposition.ends_with("# EOF\n"));
