@@ -392,6 +392,8 @@ pub enum Reason {
     ApiUnavailable,
     /// Paramedic's service account may not ask what has to be answered before acting.
     Forbidden,
+    /// The audit log cannot be written.
+    AuditUnavailable,
     /// The target changed between the look and the act.
     TargetChanged,
     /// Another remediation is about the same target.
@@ -449,6 +451,7 @@ impl Reason {
             Self::Disruption => "Disruption",
             Self::ApiUnavailable => "ApiUnavailable",
             Self::Forbidden => "Forbidden",
+            Self::AuditUnavailable => "AuditUnavailable",
             Self::TargetChanged => "TargetChanged",
             Self::SameTarget => "SameTarget",
             Self::CancelRequested => "CancelRequested",

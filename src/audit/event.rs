@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::api::{ObjectRef, PolicyRef, Remediation};
+use crate::api::{Mode, ObjectRef, PolicyRef, Remediation};
 
 /// A text in a line is at most so long, in bytes; what is longer is cut and ends with `…`.
 const MOST_TEXT: usize = 2_000;
@@ -110,16 +110,25 @@ pub enum Event {
         /// The record, as `namespace/name`.
         remediation: String,
     },
-    /// The set of policies in force changed.
-    PoliciesChanged {
-        /// Where those that were read come from: `resource` or `file`.
+    /// A policy is in force that was not, or says something else than before; each at the start too.
+    PolicyInForce {
+        /// Its kind, namespace and name.
+        policy: String,
+        /// Where it comes from: `resource` or `file`.
         origin: &'static str,
-        /// How many of these are in force.
-        accepted: usize,
-        /// How many are not.
-        rejected: usize,
+        /// Its mode.
+        mode: Mode,
+        /// The hash of its spec.
+        policy_hash: String,
+        /// Its generation; 0 for a policy from a file.
+        generation: i64,
     },
-    /// Policies could not be read; those before stay in force.
+    /// A policy is not in force any more.
+    PolicyGone {
+        /// Its kind, namespace and name.
+        policy: String,
+    },
+    /// Files of policies could not be read; those before stay in force.
     PoliciesRefused {
         /// What is wrong.
         problem: String,
@@ -186,7 +195,8 @@ impl Event {
             | Self::Continued
             | Self::Lost { .. }
             | Self::Removed { .. }
-            | Self::PoliciesChanged { .. }
+            | Self::PolicyInForce { .. }
+            | Self::PolicyGone { .. }
             | Self::LeadershipWon
             | Self::LeadershipLost => {}
         }

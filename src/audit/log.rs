@@ -161,11 +161,12 @@ impl Audit {
     }
 
     /// Waits until the problem, or that there is none, is another one than `known`; gives it. Never ends without a log.
-    pub async fn changed(&self, known: &Option<String>) -> Option<String> {
+    pub async fn changed(&self, known: Option<&str>) -> Option<String> {
         let Some(handle) = &self.0 else { return std::future::pending().await };
         let mut problem = handle.problem.clone();
-        match problem.wait_for(|problem| problem != known).await {
-            Ok(problem) => problem.clone(),
+        let now = problem.wait_for(|problem| problem.as_deref() != known).await.map(|problem| problem.clone());
+        match now {
+            Ok(problem) => problem,
             Err(_) => std::future::pending().await,
         }
     }

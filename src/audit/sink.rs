@@ -85,10 +85,21 @@ impl Sink {
     pub fn write(&mut self, line: &[u8], sync: bool) -> Result<(), AuditError> {
         match self {
             Self::Stream { to, torn } => {
-                let end_of_torn: &[u8] = if *torn { b"\n" } else { b"" };
-                let written = to.write_all(end_of_torn).and_then(|()| to.write_all(line)).and_then(|()| to.flush());
-                *torn = written.is_err();
-                written.map_err(AuditError::Stdout)
+                // What is left of a line that failed is ended first, so that this one is not a part of it.
+                let line = if *torn { [b"\n", line].concat() } else { line.to_vec() };
+                let mut rest = line.as_slice();
+                while !rest.is_empty() {
+                    match to.write(rest) {
+                        Ok(0) => return Err(AuditError::Stdout(io::ErrorKind::WriteZero.into())),
+                        Ok(count) => {
+                            rest = &rest[count..];
+                            *torn = !rest.is_empty();
+                        }
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(error) => return Err(AuditError::Stdout(error)),
+                    }
+                }
+                to.flush().map_err(AuditError::Stdout)
             }
             Self::File(file) => file.write(line, sync),
         }

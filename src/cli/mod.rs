@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod audit;
 mod check;
 mod crd;
 mod demo;
@@ -41,6 +42,8 @@ enum Command {
     Demo(demo::Args),
     /// Says what is wrong with policies in files, without a cluster.
     Check(check::Args),
+    /// Says whether an audit log is whole.
+    Audit(audit::Args),
     /// Prints the custom resource definitions.
     Crd(crd::Args),
     /// The application that `demo` lets fall ill.
@@ -63,6 +66,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Leash(args) => leash::run(&args),
         Command::DemoApp(args) => return demo_app::run(&args),

@@ -87,6 +87,7 @@ const STAGES: [(&str, Stage); 10] = [
 /// Makes every check; the first that refuses speaks.
 pub fn admit<'a>(candidate: &'a Candidate<'a>) -> Result<Admitted<'a>, Refusal> {
     pause(candidate)?;
+    audit(candidate)?;
     evidence(candidate)?;
     let resolved = candidate.scene.target.as_ref().map_err(unresolved)?;
     for (_, stage) in STAGES {
@@ -128,6 +129,14 @@ fn pause(candidate: &Candidate<'_>) -> Result<(), Refusal> {
             let reason = if *forbidden { Reason::Forbidden } else { Reason::ApiUnavailable };
             Err(Refusal::wait(reason, format!("whether a Pause is in force cannot be told: {why}")))
         }
+    }
+}
+
+/// What cannot be told afterwards is not done. A dry run does nothing.
+fn audit(candidate: &Candidate<'_>) -> Result<(), Refusal> {
+    match candidate.world.audit {
+        Some(why) if candidate.in_force.mode != Mode::DryRun => Err(Refusal::wait(Reason::AuditUnavailable, why)),
+        _ => Ok(()),
     }
 }
 

@@ -36,6 +36,7 @@ use super::{
 use crate::{
     action::{self, Order, Outcome},
     api::{ActionOutcome, ObjectKey, Phase, Remediation, RemediationStatus},
+    audit::{Audit, Event, What},
     clock::Clock,
     leader::{Handover, Term},
     policy::PolicyStore,
@@ -86,6 +87,8 @@ pub struct Driver {
     pub announcer: Announcer,
     /// Counts it.
     pub metrics: Arc<Metrics>,
+    /// Has a line of each action before it begins.
+    pub audit: Audit,
     /// The time.
     pub clock: Clock,
     /// Settings.
@@ -415,6 +418,7 @@ impl Desk<'_> {
         };
         let Some(held) = self.held.get(key) else { return };
         let before = held.status();
+        let audit = self.driver.audit.ready().err().map(|why| why.to_string());
         let world = World {
             key,
             cancel: held.cancel(),
@@ -424,6 +428,7 @@ impl Desk<'_> {
             ledger: &self.ledger,
             shadow: &self.shadow,
             max_concurrent: self.driver.settings.max_concurrent,
+            audit: audit.as_deref(),
             protections: self.driver.protections,
         };
         let Next { status, effect } = machine::next(&held.record.spec, &before, &world, now);
@@ -548,6 +553,7 @@ impl Desk<'_> {
             driver.metrics.transition(after.phase, after.reason);
             driver.announcer.announce(&written, before, after);
         }
+        self.tell(&written, before, after);
         if let Some(entry) = entry {
             driver.metrics.action(action_name(&written, entry.step), entry.outcome);
         }
@@ -572,6 +578,31 @@ impl Desk<'_> {
         }
     }
 
+    /// Tells the audit log what was written.
+    fn tell(&self, record: &Remediation, before: &RemediationStatus, after: &RemediationStatus) {
+        let audit = &self.driver.audit;
+        if !audit.is_on() {
+            return;
+        }
+        if let Some(entry) = after.journal.last().filter(|_| before.phase == Phase::Acting) {
+            audit.note(Event::ActionEnded {
+                what: What::of(record),
+                action: entry.action.clone(),
+                entry: after.journal.len() - 1,
+                outcome: entry.outcome.as_str(),
+                message: entry.message.clone(),
+            });
+        }
+        if (before.phase, before.reason) != (after.phase, after.reason) {
+            audit.note(Event::Decided {
+                what: What::of(record),
+                phase: after.phase.as_str(),
+                reason: after.reason.map(crate::api::Reason::as_str),
+                message: after.message.clone(),
+            });
+        }
+    }
+
     fn follow(&mut self, key: &ObjectKey, effect: Effect, now: Timestamp) {
         match effect {
             Effect::End => {
@@ -592,9 +623,13 @@ impl Desk<'_> {
         let (most, term) = (self.driver.settings.action_timeout, Arc::clone(&self.term));
         let (client, looked_for) = (self.driver.client.clone(), key.clone());
         let Some(record) = self.held.get(key).map(|held| held.record.clone()) else { return };
-        let protections = self.driver.protections;
+        let (protections, audit) = (self.driver.protections, self.driver.audit.clone());
         self.spawn(key, async move {
             let Some((action, order)) = order(&looked_for, &record, protections) else { return Finding::Failed };
+            if let Err(why) = audit.confirm(begins(&record, &order)).await {
+                let message = Some(format!("it was not begun: {why}"));
+                return Finding::Outcome(Outcome { outcome: ActionOutcome::NotDone, message });
+            }
             let bound = most.min(term.remaining());
             if bound < LEAST_TERM {
                 let message = Some("it was not begun: the term as leader is nearly over".to_owned());
@@ -768,18 +803,21 @@ impl Desk<'_> {
         let old = index.ended_before(now.saturating_sub(retention).unwrap_or(now)).into_iter();
         let old: Vec<_> = old.map(|key| (self.driver.api(&key), index.resource_version(&key), key)).collect();
         if !old.is_empty() {
-            self.sweeping = Some(self.tasks.spawn(remove(old)).id());
+            self.sweeping = Some(self.tasks.spawn(remove(old, self.driver.audit.clone())).id());
         }
     }
 }
 
 /// Removes records, each only as it was seen.
-async fn remove(old: Vec<(Api<Remediation>, Option<String>, ObjectKey)>) -> Finding {
+async fn remove(old: Vec<(Api<Remediation>, Option<String>, ObjectKey)>, audit: Audit) -> Finding {
     for (api, resource_version, key) in old {
         let preconditions = Some(Preconditions { resource_version, uid: None });
         let params = DeleteParams { preconditions, ..DeleteParams::default() };
         match timeout(WRITE_TIMEOUT, api.delete(&key.name, &params)).await {
-            Ok(Ok(_)) => info!(remediation = %key, "removed; its retention is over"),
+            Ok(Ok(_)) => {
+                info!(remediation = %key, "removed; its retention is over");
+                audit.note(Event::Removed { remediation: key.to_string() });
+            }
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => {}
             Ok(Err(error)) => warn!(remediation = %key, why = chain(&error), "not removed"),
             Err(_) => warn!(remediation = %key, "not removed: no answer in time"),
@@ -808,6 +846,17 @@ fn order<'a>(
     let step = record.spec.steps.get(usize::try_from(entry.step).ok()?)?;
     let uid = record.metadata.uid.as_deref().unwrap_or_default();
     Some((step.action()?, Order { record: key, uid, entry, protections }))
+}
+
+/// The line of the audit log without which an action does not begin.
+fn begins(record: &Remediation, order: &Order<'_>) -> Event {
+    Event::ActionBegins {
+        what: What::of(record),
+        action: order.entry.action.clone(),
+        step: order.entry.step,
+        entry: record.status.as_ref().map_or(0, |status| status.journal.len().saturating_sub(1)),
+        target: order.entry.target.clone(),
+    }
 }
 
 fn action_name(record: &Remediation, step: u32) -> &'static str {

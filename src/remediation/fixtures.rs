@@ -417,6 +417,7 @@ pub(crate) fn a_world() -> WorldFixture {
         ledger: Ledger::default(),
         shadow: Ledger::default(),
         max_concurrent: 10,
+        audit: None,
     }
 }
 
@@ -431,6 +432,7 @@ pub(crate) struct WorldFixture {
     pub(crate) ledger: Ledger,
     pub(crate) shadow: Ledger,
     pub(crate) max_concurrent: usize,
+    pub(crate) audit: Option<String>,
 }
 
 impl WorldFixture {
@@ -475,6 +477,12 @@ impl WorldFixture {
 
     pub(crate) fn paused(mut self, pause: Result<&str, &str>) -> Self {
         self.pause = pause.map(|reason| Some(reason.to_owned())).map_err(|why| why.to_owned().into());
+        self
+    }
+
+    /// The audit log cannot be written.
+    pub(crate) fn unaudited(mut self, why: &str) -> Self {
+        self.audit = Some(why.to_owned());
         self
     }
 
@@ -545,6 +553,7 @@ impl WorldFixture {
             ledger: &self.ledger,
             shadow: &self.shadow,
             max_concurrent: self.max_concurrent,
+            audit: self.audit.as_deref(),
             protections: crate::protections::Protections::default(),
         };
         then(&world)

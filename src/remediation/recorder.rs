@@ -18,6 +18,7 @@ use super::{RecordCache, RecordIndex};
 use crate::{
     alert::{Alert, AlertState, Fingerprint, Notification},
     api::{AlertPhase, AlertStatus, GROUP, ObjectKey, Remediation, VERSION},
+    audit::{Audit, Event, What},
     clock::Clock,
     policy::PolicyStore,
     protections::{Protection, Protections},
@@ -50,6 +51,8 @@ pub struct Recorder {
     pub clock: Clock,
     /// Counts what the API refuses.
     pub metrics: Arc<Metrics>,
+    /// Is told of each record.
+    pub audit: Audit,
     /// Paramedic's own namespace.
     pub own_namespace: String,
     /// How many open records a policy may have.
@@ -158,6 +161,14 @@ impl Recorder {
             Ok(Ok(created)) => {
                 info!(remediation = %key, policy = %record.spec.policy, alert = record.spec.alert.labels.alertname(),
                     "recorded");
+                if self.audit.is_on() {
+                    self.audit.note(Event::Recorded {
+                        what: What::of(&created),
+                        source: created.spec.source.clone(),
+                        fingerprint: created.spec.alert.fingerprint.to_string(),
+                        episode: created.spec.episode,
+                    });
+                }
                 self.records.put(created);
                 Written { outcome: Outcome::Created, detail: None, key: Some(key) }
             }

@@ -21,6 +21,8 @@ pub const CACHES: &str = "caches";
 pub const WATCHES: &str = "watches";
 /// The API server answers.
 pub const API: &str = "api";
+/// What is done can be told: the audit log is written. Only where there is one.
+pub const AUDIT: &str = "audit";
 /// The process is not on its way out.
 pub const RUNNING: &str = "running";
 

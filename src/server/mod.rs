@@ -29,7 +29,7 @@ use tower_http::{
 use tracing::Level;
 
 use self::{health::Readiness, intake::Intake, sources::Sources, throttle::Throttle};
-use crate::{config::Config, telemetry::Metrics};
+use crate::{audit::Audit, config::Config, telemetry::Metrics};
 
 /// How long a connection may take to send a request's headers, and may idle between two requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -108,8 +108,9 @@ pub fn intake_router<I: Intake>(
     throttle: Arc<Throttle>,
     readiness: Readiness,
     metrics: Arc<Metrics>,
+    audit: Audit,
 ) -> Router {
-    let webhook = webhook::router(intake, config, sources, throttle, readiness.clone(), metrics);
+    let webhook = webhook::router(intake, config, sources, throttle, readiness.clone(), metrics, audit);
     // Failures are told by whoever finds them, with their cause; here they would only be noise.
     let trace = TraceLayer::new_for_http()
         .make_span_with(|request: &Request| {

@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     alert::{BodyError, Notification},
+    audit::{Audit, Event},
     config::Config,
     telemetry::Metrics,
 };
@@ -52,6 +53,7 @@ pub struct Webhook<I> {
     throttle: Arc<Throttle>,
     readiness: Readiness,
     metrics: Arc<Metrics>,
+    audit: Audit,
     body_limit: usize,
     deadline: std::time::Duration,
     /// In units of [`UNIT`]: the memory that bodies may take together.
@@ -128,6 +130,7 @@ pub fn router<I: Intake>(
     throttle: Arc<Throttle>,
     readiness: Readiness,
     metrics: Arc<Metrics>,
+    audit: Audit,
 ) -> Router {
     let body_limit = config.body_limit.bytes();
     let units = (body_limit.div_ceil(UNIT) * LARGEST_AT_ONCE).min(Semaphore::MAX_PERMITS);
@@ -137,6 +140,7 @@ pub fn router<I: Intake>(
         throttle,
         readiness,
         metrics,
+        audit,
         body_limit,
         deadline: config.request_deadline.get(),
         memory: Semaphore::new(units),
@@ -197,7 +201,8 @@ impl<I: Intake> Webhook<I> {
 
     fn ready(&self) -> Result<(), Refusal> {
         let running = self.readiness.check(RUNNING).map_err(|_| NotReady::ShuttingDown);
-        running.and_then(|()| self.intake.ready()).map_err(Refusal::NotReady)
+        let audited = || self.audit.ready().map_err(|_| NotReady::AuditUnavailable);
+        running.and_then(|()| audited()).and_then(|()| self.intake.ready()).map_err(Refusal::NotReady)
     }
 
     /// Takes the body's share of the memory that bodies may take together; waits for it where others have it.
@@ -239,8 +244,13 @@ impl<I: Intake> Webhook<I> {
             );
             self.metrics.alerts_truncated(&source.name, notification.truncated);
         }
+        let receiver = notification.receiver.clone();
         let accepted = self.intake.accept(source, notification, deadline);
         let report = timeout_at(deadline + GRACE, accepted).await.map_err(|_| Refusal::Late)?;
+        // What is durable already is known when the sender comes again.
+        let outcomes = report.counts().into_iter().map(|(outcome, count)| (outcome.as_str(), count)).collect();
+        let told = self.audit.tell(Event::Delivered { source: source.name.clone(), receiver, outcomes });
+        told.map_err(|_| Refusal::NotReady(NotReady::AuditUnavailable))?;
         for (outcome, count) in report.counts() {
             self.metrics.alerts_received(&source.name, outcome, count);
         }

@@ -12,6 +12,7 @@ use fastrand::Rng;
 use jiff::SignedDuration;
 use kube::{Client, client::ClientBuilder};
 use paramedic::{
+    audit::Audit,
     clients::Alertmanager,
     clock::Clock,
     config::{Config, UNAUTHENTICATED},
@@ -132,6 +133,7 @@ impl Replicas {
             alertmanagers: Arc::new(BTreeMap::from_iter(asked)),
             policies: Arc::new(PolicyStore::default()),
             metrics: Arc::new(Metrics::new()),
+            audit: Audit::default(),
             readiness: Readiness::default(),
             protections: plan.protections,
         };
@@ -145,6 +147,7 @@ impl Replicas {
             Arc::default(),
             parts.readiness.clone(),
             Arc::clone(&parts.metrics),
+            parts.audit.clone(),
         );
         let up = Up {
             link: link.clone(),

@@ -10,7 +10,9 @@ use std::{
 
 use paramedic::{
     alert::Notification,
-    config::Config,
+    audit::Audit,
+    clock::Clock,
+    config::{AuditTo, Config},
     server::{
         Bound, Handle,
         health::Readiness,
@@ -35,6 +37,8 @@ pub struct Plan {
     pub takes: Duration,
     /// Without any source.
     pub open: bool,
+    /// With an audit log in a folder of its own.
+    pub audited: bool,
 }
 
 /// What it does with a notification.
@@ -102,12 +106,27 @@ impl House {
             config.sources.clear();
         }
         let (metrics, readiness, stop) = (Arc::new(Metrics::new()), Readiness::default(), CancellationToken::new());
+        let audit = if plan.audited {
+            fs::create_dir(directory.join("audit")).unwrap();
+            let to = AuditTo::File(directory.join("audit/log"));
+            Audit::open(&to, "house", Clock::system(), Arc::clone(&metrics)).unwrap()
+        } else {
+            Audit::default()
+        };
         let sources = Arc::new(Sources::load(&config.sources).unwrap());
         let port = Bound::intake(&config).await.unwrap();
         let metrics_port = Bound::metrics(&config).await.unwrap();
         let (address, metrics_address) = (port.address(), metrics_port.address());
         let router =
-            intake_router(plan, &config, Arc::clone(&sources), Arc::default(), readiness.clone(), Arc::clone(&metrics));
+            intake_router(
+            plan,
+            &config,
+            Arc::clone(&sources),
+            Arc::default(),
+            readiness.clone(),
+            Arc::clone(&metrics),
+            audit,
+        );
         let handle = Handle::new();
         let mut servers = JoinSet::new();
         let serving = port.serve(router, handle.clone());
@@ -145,6 +164,19 @@ impl House {
     pub async fn metrics(&self) -> String {
         let response = self.client.get(format!("http://{}/metrics", self.metrics_address)).send().await.unwrap();
         response.text().await.unwrap()
+    }
+
+    /// The audit log, and what it says so far.
+    pub fn audit_log(&self) -> (PathBuf, String) {
+        let path = self.directory.join("audit/log");
+        let text = fs::read_to_string(&path).unwrap();
+        (path, text)
+    }
+
+    /// Takes the folder of the audit log away, or gives it back.
+    pub fn audit_folder(&self, is_there: bool) {
+        let (folder, elsewhere) = (self.directory.join("audit"), self.directory.join("elsewhere"));
+        if is_there { fs::rename(elsewhere, folder).unwrap() } else { fs::rename(folder, elsewhere).unwrap() }
     }
 
     pub fn write_token(&self, token: &str) {

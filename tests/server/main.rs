@@ -7,6 +7,7 @@ mod house;
 use std::time::{Duration, Instant};
 
 use house::{FIRING, House, Mood, Plan};
+use paramedic::audit::Chain;
 use reqwest::StatusCode;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -157,6 +158,41 @@ async fn what_happened_shows_in_the_metrics() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
     }
+}
+
+#[tokio::test]
+async fn each_delivery_has_its_line_and_none_is_taken_in_while_there_can_be_none() {
+    let house = House::build("audit", Plan { audited: true, ..Plan::default() }).await;
+    assert_eq!(house.post(Some("alpha"), FIRING).await.status(), StatusCode::OK);
+    let end = Instant::now() + Duration::from_secs(5);
+    while !house.audit_log().1.contains(r#""event":"Delivered","source":"prod","receiver":"team","outcomes":{"Created":1}"#) {
+        assert!(Instant::now() < end, "{}", house.audit_log().1);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!house.audit_log().1.contains("alpha"), "no secret is in it");
+
+    house.audit_folder(false);
+    let status = async |wanted: StatusCode| {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let answer = house.post(Some("alpha"), FIRING).await;
+            if answer.status() == wanted {
+                return answer.text().await.unwrap();
+            }
+            assert!(Instant::now() < end, "it is {} still", answer.status());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let refused = status(StatusCode::SERVICE_UNAVAILABLE).await;
+    assert!(refused.contains("the audit log cannot be written"), "{refused}");
+    assert!(house.metrics().await.contains("paramedic_audit_failing 1"));
+    house.audit_folder(true);
+    status(StatusCode::OK).await;
+    let (path, text) = house.audit_log();
+    assert!(text.contains(r#""event":"Resumed""#), "{text}");
+    let mut chain = Chain::whole();
+    text.lines().for_each(|line| chain.check(line.as_bytes()).unwrap());
+    assert!(chain.lines() >= 4, "{}: {text}", path.display());
 }
 
 #[tokio::test]

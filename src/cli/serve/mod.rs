@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{OK, PROBLEMS, USAGE, stdin};
 use crate::{
+    audit::{Audit, AuditError, Event},
     clients::{Alertmanager, AlertmanagerError},
     clock::Clock,
     config::{self, Config, ConfigError, Overrides},
@@ -82,6 +83,9 @@ pub enum ServeError {
     /// Nothing can be logged.
     #[error(transparent)]
     Logs(#[from] LogError),
+    /// There is no audit log, and nothing is done without the one that is configured.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// There is no cluster.
     #[error(transparent)]
     Cluster(#[from] cluster::ClusterError),
@@ -134,6 +138,11 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
     tracing::info!(version = crate::VERSION, commit = crate::COMMIT, identity = config.identity, "starting");
 
     let metrics = Arc::new(Metrics::new());
+    let clock = Clock::system();
+    let audit = match &config.audit.to {
+        Some(to) => Audit::open(to, &config.identity, clock.clone(), Arc::clone(&metrics))?,
+        None => Audit::default(),
+    };
     let sources = Arc::new(Sources::load(&config.sources)?);
     warn_of_short_secrets(&config.sources);
     let policies = Arc::new(PolicyStore::default());
@@ -143,11 +152,12 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
     let clients = cluster::connect(args.kubeconfig.as_deref()).await?;
     let parts = Parts {
         config: Arc::clone(&config),
-        clock: Clock::system(),
+        clock,
         clients,
         alertmanagers: Arc::new(alertmanagers(&config)?),
         policies,
         metrics,
+        audit,
         readiness: Readiness::default(),
         protections: Protections::default(),
     };
@@ -176,6 +186,9 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
         () = drain(tasks, servers, &handles, config.shutdown_deadline.get()) => {}
         _ = terminate.recv() => tracing::warn!("a second signal: what is under way is cut off"),
         _ = interrupt.recv() => tracing::warn!("a second signal: what is under way is cut off"),
+    }
+    if let Err(why) = parts.audit.confirm(Event::Stopped).await {
+        tracing::warn!(%why, "the audit log does not say that this process ended");
     }
     match ended {
         None => Ok(()),
@@ -226,7 +239,7 @@ fn start_watches(parts: &Parts, gate: &Gate, tasks: &mut Tasks) {
     tasks.spawn("credentials", Arc::clone(&gate.sources).watch(metrics(), stop.clone()));
     tasks.spawn("throttle", Arc::clone(&gate.throttle).sweep(metrics(), stop.clone()));
     let files = parts.config.policies.clone();
-    tasks.spawn("policy files", policies::watch(files, Arc::clone(&parts.policies), metrics(), stop.clone()));
+    tasks.spawn("policy files", policies::watch(files, Arc::clone(&parts.policies), metrics(), parts.audit.clone(), stop.clone()));
     let client = parts.clients.once.clone();
     tasks.spawn("API server", cluster::watch(client, parts.readiness.clone(), metrics(), stop));
 }
@@ -254,6 +267,7 @@ fn start_servers(
         gate.throttle,
         parts.readiness.clone(),
         Arc::clone(&parts.metrics),
+        parts.audit.clone(),
     );
     servers.try_spawn("webhook server", intake_port.serve(router, handles.intake.clone()));
     let router = server::metrics_router(Arc::clone(&parts.metrics));

@@ -22,6 +22,8 @@ const DESIRED: u32 = 4;
 struct Sight {
     evidence: Evidence,
     paused: bool,
+    /// The audit log cannot be written.
+    unaudited: bool,
     target: Sighting,
     policy: PolicySight,
     healthy: bool,
@@ -95,10 +97,11 @@ fn sight() -> impl Strategy<Value = Sight> {
     let write =
         prop_oneof![10 => Just(Write::Done), 1 => select(vec![Write::Conflict, Write::AnswerLost, Write::RequestLost])];
     let rarely = |one_in: u32| prop_oneof![one_in => Just(false), 1 => Just(true)];
-    (evidence(), rarely(8), target, policy, any::<bool>(), rarely(40), write, outcome()).prop_map(
-        |(evidence, paused, target, policy, healthy, cancelled, write, outcome)| Sight {
+    (evidence(), rarely(8), rarely(12), target, policy, any::<bool>(), rarely(40), write, outcome()).prop_map(
+        |(evidence, paused, unaudited, target, policy, healthy, cancelled, write, outcome)| Sight {
             evidence,
             paused,
+            unaudited,
             target,
             policy,
             healthy,
@@ -315,6 +318,7 @@ impl Story {
             ledger: &self.ledger,
             shadow: &self.shadow,
             max_concurrent: self.max_concurrent,
+            audit: sight.unaudited.then_some("the disk is full"),
             protections: crate::protections::Protections::default(),
         };
         let next = next(&record.fixture.spec, &before, &world, now);
@@ -322,6 +326,7 @@ impl Story {
         if next.effect == Effect::Act {
             assert_eq!(sight.evidence, Evidence::Firing, "it acted although the alert did not fire");
             assert!(!sight.paused && !sight.cancelled, "it acted in a pause, or after it was cancelled");
+            assert!(!sight.unaudited, "it acted although nothing could tell of it");
             assert!(matches!(sight.policy, PolicySight::InForce), "it acted without its policy");
         }
         if next.status != before && !self.write(index, &before, &next.status, sight.write) {
