@@ -233,33 +233,27 @@ impl Writer {
     /// Nothing is to be written: a file that was moved away or emptied is gone on with, so that none stays empty, and
     /// whether what failed works again is tried.
     fn rest(&mut self) {
-        let now = self.clock.now();
-        let problem = self.state.borrow().clone();
-        let told = self.follow(now).and_then(|()| self.tell_what_was_lost(now));
-        let told = told.and_then(|()| match problem {
-            Some(problem) => self.write(now, &Event::Resumed { problem }.bounded(), true),
-            None => Ok(()),
-        });
-        match told {
+        match self.tell_of_the_log(self.clock.now()) {
             Ok(()) => self.works(),
             Err(error) => self.fail(&error),
         }
     }
 
     fn follow_and_write(&mut self, time: Timestamp, event: &Event, sync: bool) -> Result<(), AuditError> {
-        self.follow(time)?;
-        self.tell_what_was_lost(time)?;
+        self.tell_of_the_log(time)?;
         self.write(time, event, sync)
     }
 
-    fn follow(&mut self, time: Timestamp) -> Result<(), AuditError> {
+    /// What became of the log itself since the last line.
+    fn tell_of_the_log(&mut self, time: Timestamp) -> Result<(), AuditError> {
         if self.sink.follow()? {
             self.write(time, &Event::Continued, true)?;
         }
-        Ok(())
-    }
-
-    fn tell_what_was_lost(&mut self, time: Timestamp) -> Result<(), AuditError> {
+        let problem = self.state.borrow().clone();
+        if let Some(problem) = problem {
+            self.write(time, &Event::Resumed { problem }.bounded(), true)?;
+            self.works();
+        }
         let events = self.lost.swap(0, Ordering::Relaxed);
         if events == 0 {
             return Ok(());

@@ -786,6 +786,16 @@ impl Desk<'_> {
         for phase in Phase::ALL.into_iter().filter(|phase| !phase.is_terminal()) {
             self.driver.metrics.remediations(phase, counts.get(&phase).copied().unwrap_or_default());
         }
+        let mut waiting: BTreeMap<crate::api::Reason, usize> = BTreeMap::new();
+        for held in self.held.values() {
+            let status = held.record.status.as_ref().filter(|status| status.phase == Phase::Waiting);
+            if let Some(reason) = status.and_then(|status| status.reason) {
+                *waiting.entry(reason).or_default() += 1;
+            }
+        }
+        self.driver.metrics.waiting(&waiting);
+        let oldest = self.held.values().map(|held| held.record.spec.alert.received_at).min();
+        self.driver.metrics.oldest_open(oldest.map_or(Duration::ZERO, |oldest| since(oldest, self.driver.clock.now())));
     }
 
     /// Forgets what no limit asks for any more, and removes records whose retention is over. A task beside the loop does

@@ -86,6 +86,12 @@ impl Readiness {
         self.checks().get(name).map_or_else(|| Err("unknown".to_owned()), |check| check.verdict(Instant::now()))
     }
 
+    /// Every check, and whether it passes.
+    pub fn all(&self) -> Vec<(&'static str, bool)> {
+        let now = Instant::now();
+        self.checks().iter().map(|(name, check)| (*name, check.verdict(now).is_ok())).collect()
+    }
+
     /// Every check.
     fn report(&self) -> ReadyReport {
         let now = Instant::now();

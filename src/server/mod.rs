@@ -124,12 +124,15 @@ pub fn intake_router<I: Intake>(
 }
 
 /// The routes of the metrics' port.
-pub fn metrics_router(metrics: Arc<Metrics>) -> Router {
-    Router::new().route("/metrics", get(exposition)).with_state(metrics)
+pub fn metrics_router(metrics: Arc<Metrics>, readiness: Readiness) -> Router {
+    Router::new().route("/metrics", get(exposition)).with_state((metrics, readiness))
 }
 
-async fn exposition(State(metrics): State<Arc<Metrics>>) -> Response {
+async fn exposition(State((metrics, readiness)): State<(Arc<Metrics>, Readiness)>) -> Response {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    for (check, passes) in readiness.all() {
+        metrics.ready(check, passes);
+    }
     match metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

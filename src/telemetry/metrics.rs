@@ -2,7 +2,7 @@
 //! alert. Longer than most files, because what a family is called, what it means and how it is recorded stay side by side.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -16,8 +16,8 @@ use prometheus_client::{
 pub use super::labels::ApiErrorReason;
 use super::{
     labels::{
-        ActionLabels, AlertLabels, ApiErrorLabels, CodeLabel, KindLabel, Minutes, PhaseLabel, PolicyLabel,
-        PolicyLabels, SourceLabel, TransitionLabels, Word, milliseconds,
+        ActionLabels, AlertLabels, ApiErrorLabels, CheckLabel, CodeLabel, KindLabel, Milliseconds, Minutes, PhaseLabel,
+        PolicyLabel, PolicyLabels, ReasonLabel, SourceLabel, TransitionLabels, VerbLabel, Word, milliseconds,
     },
     memory::ResidentMemory,
 };
@@ -52,8 +52,13 @@ pub struct Metrics {
     time_to_recovery: Family<PolicyLabel, Histogram, Minutes>,
     known_policies: Mutex<BTreeSet<String>>,
     alert_to_action: Histogram,
+    ready: Family<CheckLabel, Gauge>,
     leader: Gauge,
     watch_broken: Family<KindLabel, Gauge>,
+    waiting: Family<ReasonLabel, Gauge>,
+    oldest_open: Gauge,
+    known_reasons: Mutex<BTreeSet<Reason>>,
+    api_requests: Family<VerbLabel, Histogram, Milliseconds>,
     api_errors: Family<ApiErrorLabels, Counter>,
     audit_lines: Counter,
     audit_lost: Counter,
@@ -87,8 +92,13 @@ impl Metrics {
             time_to_recovery: Family::new_with_constructor(Minutes),
             known_policies: Mutex::default(),
             alert_to_action: Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0]),
+            ready: Family::default(),
             leader: Gauge::default(),
             watch_broken: Family::default(),
+            waiting: Family::default(),
+            oldest_open: Gauge::default(),
+            known_reasons: Mutex::default(),
+            api_requests: Family::new_with_constructor(Milliseconds),
             api_errors: Family::default(),
             audit_lines: Counter::default(),
             audit_lost: Counter::default(),
@@ -141,6 +151,17 @@ impl Metrics {
         );
         own.register("remediations", "Remediations on record, by phase", self.remediations.clone());
         own.register(
+            "remediations_waiting",
+            "Open remediations that wait, by what for; on the leader",
+            self.waiting.clone(),
+        );
+        own.register_with_unit(
+            "remediation_oldest_open",
+            "How long ago the alert of the oldest open remediation arrived; on the leader, 0 where none is open",
+            Unit::Seconds,
+            self.oldest_open.clone(),
+        );
+        own.register(
             "remediation_transitions",
             "Changes of a remediation's phase, by the new phase and why",
             self.transitions.clone(),
@@ -158,11 +179,18 @@ impl Metrics {
             Unit::Seconds,
             self.alert_to_action.clone(),
         );
+        own.register("ready", "1 where a check of /readyz passes, by check", self.ready.clone());
         own.register("leader", "1 on the replica that acts", self.leader.clone());
         own.register(
             "watch_broken",
             "1 while a watch has been failing for more than a minute",
             self.watch_broken.clone(),
+        );
+        own.register_with_unit(
+            "api_request",
+            "Time from a request to the Kubernetes API to the head of its answer, by verb",
+            Unit::Seconds,
+            self.api_requests.clone(),
         );
         own.register("api_errors", "Failed calls of the Kubernetes API", self.api_errors.clone());
         own.register("audit_lines", "Lines written to the audit log", self.audit_lines.clone());
@@ -246,6 +274,22 @@ impl Metrics {
         self.remediations.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// How many remediations wait for what. What nothing waits for any more is shown as 0.
+    pub fn waiting(&self, counts: &BTreeMap<Reason, usize>) {
+        let mut known = self.known_reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(counts.keys());
+        for reason in known.iter() {
+            let count = counts.get(reason).copied().unwrap_or_default();
+            let labels = ReasonLabel { reason: Word(reason.as_str()) };
+            self.waiting.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// How long ago the alert of the oldest open remediation arrived.
+    pub fn oldest_open(&self, age: Duration) {
+        self.oldest_open.set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+    }
+
     /// A remediation entered a phase.
     pub fn transition(&self, phase: Phase, reason: Option<Reason>) {
         let reason = Word(reason.map_or("", Reason::as_str));
@@ -272,6 +316,11 @@ impl Metrics {
         self.alert_to_action.observe(after.as_secs_f64());
     }
 
+    /// Whether a check of `/readyz` passes.
+    pub fn ready(&self, check: &'static str, passes: bool) {
+        self.ready.get_or_create(&CheckLabel { check: Word(check) }).set(i64::from(passes));
+    }
+
     /// Whether this replica acts.
     pub fn leader(&self, is_leader: bool) {
         self.leader.set(i64::from(is_leader));
@@ -280,6 +329,11 @@ impl Metrics {
     /// Whether a watch has been failing for long. `kind` is what it watches.
     pub fn watch_broken(&self, kind: &'static str, broken: bool) {
         self.watch_broken.get_or_create(&KindLabel { kind: Word(kind) }).set(i64::from(broken));
+    }
+
+    /// The Kubernetes API answered, or did not, after so long. `verb` is as in RBAC.
+    pub fn api_request(&self, verb: &'static str, took: Duration) {
+        self.api_requests.get_or_create(&VerbLabel { verb: Word(verb) }).observe(took.as_secs_f64());
     }
 
     /// A line of the audit log was written.
@@ -322,8 +376,12 @@ mod tests {
         metrics.action("restartPod", ActionOutcome::Done);
         metrics.recovered("shop/restart", Duration::from_secs(42));
         metrics.alert_to_action(Duration::from_millis(300));
+        metrics.ready("api", true);
         metrics.leader(true);
         metrics.watch_broken("Remediation", false);
+        metrics.waiting(&[(Reason::Cooldown, 1)].into());
+        metrics.oldest_open(Duration::from_secs(5));
+        metrics.api_request("get", Duration::from_millis(3));
         metrics.api_error("create", ApiErrorReason::Server);
         metrics.audit_line();
         metrics.audit_lost();
@@ -352,12 +410,16 @@ mod tests {
         paramedic_policy_reload_failures counter
         paramedic_credentials_reload_failures counter
         paramedic_remediations gauge
+        paramedic_remediations_waiting gauge
+        paramedic_remediation_oldest_open_seconds gauge
         paramedic_remediation_transitions counter
         paramedic_actions counter
         paramedic_time_to_recovery_seconds histogram
         paramedic_alert_to_action_seconds histogram
+        paramedic_ready gauge
         paramedic_leader gauge
         paramedic_watch_broken gauge
+        paramedic_api_request_seconds histogram
         paramedic_api_errors counter
         paramedic_audit_lines counter
         paramedic_audit_lost_events counter
@@ -381,6 +443,15 @@ mod tests {
         ] {
             assert!(exposition.lines().any(|found| found == line), "{line} is not in\n{exposition}");
         }
+    }
+
+    #[test]
+    fn what_nothing_waits_for_any_more_is_shown_as_none() {
+        let metrics = touched();
+        metrics.waiting(&[(Reason::Paused, 2)].into());
+        let exposition = metrics.render().unwrap();
+        assert!(exposition.contains(r#"paramedic_remediations_waiting{reason="Cooldown"} 0"#), "{exposition}");
+        assert!(exposition.contains(r#"paramedic_remediations_waiting{reason="Paused"} 2"#), "{exposition}");
     }
 
     #[test]

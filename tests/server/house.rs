@@ -131,7 +131,7 @@ impl House {
         let mut servers = JoinSet::new();
         let serving = port.serve(router, handle.clone());
         servers.spawn(async move { serving.await.unwrap() });
-        let serving = metrics_port.serve(metrics_router(Arc::clone(&metrics)), handle.clone());
+        let serving = metrics_port.serve(metrics_router(Arc::clone(&metrics), readiness.clone()), handle.clone());
         servers.spawn(async move { serving.await.unwrap() });
         servers.spawn(sources.watch(metrics, stop.clone()));
         let (client, servers) = (Client::new(), Mutex::new(servers));

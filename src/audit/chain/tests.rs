@@ -34,7 +34,10 @@ fn checked(text: &[u8]) -> Result<Chain, Broken> {
 fn a_line_is_bound_to_the_one_before_and_can_be_checked_with_what_every_machine_has() {
     let lines = lines(Position::START, &[Event::LeadershipWon, Event::Removed { remediation: "shop/a".into() }]);
     let text = String::from_utf8(lines.concat()).unwrap();
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    {"seq":1,"time":"2026-01-01T03:00:00Z","replica":"paramedic-0","prev":"0000000000000000000000000000000000000000000000000000000000000000","event":"LeadershipWon","hash":"88977db3465b6d775d13ad09017105384c9cbe733055b1f0de7cca393424e21a"}
+    {"seq":2,"time":"2026-01-01T03:00:00Z","replica":"paramedic-0","prev":"88977db3465b6d775d13ad09017105384c9cbe733055b1f0de7cca393424e21a","event":"Removed","remediation":"shop/a","hash":"4148bcaa05b779cc6e19181cb70a24128aaddd9c2e1baf3e7be7f1d0bdfcd8fc"}
+    "#);
     // As `sed 's/,"hash":"[0-9a-f]*"}$/}/' | tr -d '\n' | sha256sum` would.
     let first = text.lines().next().unwrap();
     let without = format!("{}}}", first.split(",\"hash\":").next().unwrap());

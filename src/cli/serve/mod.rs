@@ -149,7 +149,7 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
     policies::load(&config.policies, &policies, &metrics).map_err(ServeError::Policies)?;
     let intake_port = Bound::intake(&config).await?;
     let metrics_port = Bound::metrics(&config).await?;
-    let clients = cluster::connect(args.kubeconfig.as_deref()).await?;
+    let clients = cluster::connect(args.kubeconfig.as_deref(), &metrics).await?;
     let parts = Parts {
         config: Arc::clone(&config),
         clock,
@@ -270,7 +270,7 @@ fn start_servers(
         parts.audit.clone(),
     );
     servers.try_spawn("webhook server", intake_port.serve(router, handles.intake.clone()));
-    let router = server::metrics_router(Arc::clone(&parts.metrics));
+    let router = server::metrics_router(Arc::clone(&parts.metrics), parts.readiness.clone());
     servers.try_spawn("metrics server", metrics_port.serve(router, handles.metrics.clone()));
     handles
 }
