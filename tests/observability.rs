@@ -152,7 +152,10 @@ fn wrong_names(query: &str) -> Vec<String> {
 
 #[test]
 fn a_name_that_is_wrong_is_found() {
-    assert_eq!(wrong_names(r#"sum by (source) (rate(paramedic_alerts_received_total{outcome="Created"}[5m]))"#), [""; 0]);
+    assert_eq!(
+        wrong_names(r#"sum by (source) (rate(paramedic_alerts_received_total{outcome="Created"}[5m]))"#),
+        [""; 0]
+    );
     assert_eq!(
         wrong_names(r#"sum by (policy) (rate(paramedic_alert_received_total[5m])) + paramedic_leader{role="x"}"#),
         [

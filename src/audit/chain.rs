@@ -106,7 +106,9 @@ pub enum Broken {
         said: Hash,
     },
     /// It does not follow the line before it.
-    #[error("it follows a line with the hash {said}, and the one before it has {before}: lines were removed, added or moved")]
+    #[error(
+        "it follows a line with the hash {said}, and the one before it has {before}: lines were removed, added or moved"
+    )]
     Gap {
         /// The hash of the line before it.
         before: Hash,

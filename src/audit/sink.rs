@@ -63,7 +63,10 @@ pub(super) struct Torn {
 /// Takes whole lines.
 pub(super) enum Sink {
     /// Whatever cannot be read back: standard output, mostly. `torn`: a part of a line may be in it.
-    Stream { to: Box<dyn Write + Send>, torn: bool },
+    Stream {
+        to: Box<dyn Write + Send>,
+        torn: bool,
+    },
     File(LogFile),
 }
 

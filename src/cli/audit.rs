@@ -87,7 +87,10 @@ fn verified(args: &Verify) -> Result<String, Found> {
         )));
     }
     let lines = if chain.lines() == 1 { "1 line".to_owned() } else { format!("{} lines", chain.lines()) };
-    Ok(format!("{lines}, each follows the one before it; the last one is {} with the hash {}", position.seq, position.hash))
+    Ok(format!(
+        "{lines}, each follows the one before it; the last one is {} with the hash {}",
+        position.seq, position.hash
+    ))
 }
 
 fn verify_file(file: &Path, chain: &mut Chain) -> Result<(), Found> {

@@ -58,7 +58,8 @@ type Told = BTreeMap<String, String>;
 fn changes(known: &mut Told, set: &PolicySet) -> Vec<Event> {
     let now: BTreeMap<String, (String, &Arc<Policy>)> =
         set.iter().map(|policy| (name(policy), (version(policy), policy))).collect();
-    let gone = known.keys().filter(|name| !now.contains_key(*name)).map(|name| Event::PolicyGone { policy: name.clone() });
+    let gone =
+        known.keys().filter(|name| !now.contains_key(*name)).map(|name| Event::PolicyGone { policy: name.clone() });
     let mut events: Vec<Event> = gone.collect();
     for (name, (version, policy)) in &now {
         if known.get(name) != Some(version) {

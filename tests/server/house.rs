@@ -117,8 +117,7 @@ impl House {
         let port = Bound::intake(&config).await.unwrap();
         let metrics_port = Bound::metrics(&config).await.unwrap();
         let (address, metrics_address) = (port.address(), metrics_port.address());
-        let router =
-            intake_router(
+        let router = intake_router(
             plan,
             &config,
             Arc::clone(&sources),

@@ -165,7 +165,11 @@ async fn each_delivery_has_its_line_and_none_is_taken_in_while_there_can_be_none
     let house = House::build("audit", Plan { audited: true, ..Plan::default() }).await;
     assert_eq!(house.post(Some("alpha"), FIRING).await.status(), StatusCode::OK);
     let end = Instant::now() + Duration::from_secs(5);
-    while !house.audit_log().1.contains(r#""event":"Delivered","source":"prod","receiver":"team","outcomes":{"Created":1}"#) {
+    while !house
+        .audit_log()
+        .1
+        .contains(r#""event":"Delivered","source":"prod","receiver":"team","outcomes":{"Created":1}"#)
+    {
         assert!(Instant::now() < end, "{}", house.audit_log().1);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

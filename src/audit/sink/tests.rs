@@ -61,7 +61,8 @@ fn an_end_that_was_changed_is_refused() {
     fs::write(&path, text.replacen("LeadershipWon", "LeadershipOne", 1)).unwrap();
     let error = refused(&path);
     assert!(error.contains("line 1 ") && error.contains("changed") && error.contains("audit verify"), "{error}");
-    let cut: Vec<&str> = text.split_inclusive('\n').enumerate().filter(|(at, _)| *at != 1).map(|(_, line)| line).collect();
+    let cut: Vec<&str> =
+        text.split_inclusive('\n').enumerate().filter(|(at, _)| *at != 1).map(|(_, line)| line).collect();
     fs::write(&path, cut.concat()).unwrap();
     assert!(refused(&path).contains("line 2 "), "{}", refused(&path));
     fs::write(&path, text.split_inclusive('\n').skip(1).collect::<String>()).unwrap();

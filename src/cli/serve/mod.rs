@@ -233,7 +233,10 @@ fn start_watches(parts: &Parts, gate: &Gate, tasks: &mut Tasks) {
     tasks.spawn("credentials", Arc::clone(&gate.sources).watch(metrics(), stop.clone()));
     tasks.spawn("throttle", Arc::clone(&gate.throttle).sweep(metrics(), stop.clone()));
     let files = parts.config.policies.clone();
-    tasks.spawn("policy files", policies::watch(files, Arc::clone(&parts.policies), metrics(), parts.audit.clone(), stop.clone()));
+    tasks.spawn(
+        "policy files",
+        policies::watch(files, Arc::clone(&parts.policies), metrics(), parts.audit.clone(), stop.clone()),
+    );
     let client = parts.clients.once.clone();
     tasks.spawn("API server", cluster::watch(client, parts.readiness.clone(), metrics(), stop));
 }
