@@ -1,6 +1,6 @@
 //! The HTTP servers: intake and health on one port, metrics on another.
 //!
-//! `sources`, `secret` and `throttle` say who sends, `webhook` takes what is sent, `intake` is the seam to what makes it durable,
+//! `tls` encrypts, `sources`, `secret` and `throttle` say who sends, `webhook` takes what is sent, `intake` is the seam to what makes it durable,
 //! `health` tells how it goes.
 
 pub mod health;
@@ -8,6 +8,7 @@ pub mod intake;
 mod secret;
 pub mod sources;
 pub mod throttle;
+pub mod tls;
 mod webhook;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -28,7 +29,7 @@ use tower_http::{
 };
 use tracing::Level;
 
-use self::{health::Readiness, intake::Intake, sources::Sources, throttle::Throttle};
+use self::{health::Readiness, intake::Intake, sources::Sources, throttle::Throttle, tls::Tls};
 use crate::{audit::Audit, config::Config, telemetry::Metrics};
 
 /// How long a connection may take to send a request's headers, and may idle between two requests.
@@ -89,14 +90,24 @@ impl Bound {
         self.address
     }
 
-    /// Serves until `handle` says to stop: gracefully, the requests under way get the time it grants.
-    pub async fn serve(self, router: Router, handle: Handle<SocketAddr>) -> Result<(), ServerError> {
+    /// Serves until `handle` says to stop: gracefully, the requests under way get the time it grants. With `tls`, and
+    /// nothing in the clear.
+    pub async fn serve(
+        self,
+        router: Router,
+        handle: Handle<SocketAddr>,
+        tls: Option<Arc<Tls>>,
+    ) -> Result<(), ServerError> {
         let address = self.address;
         // HTTP/1 only: telling the versions apart would wait for a connection's first bytes without a time-out.
         let mut server = axum_server::Server::<SocketAddr>::from_listener(self.listener).http1_only().handle(handle);
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        server.serve(service).await.map_err(|why| ServerError::Ended { address, why })
+        let served = match tls {
+            None => server.serve(service).await,
+            Some(tls) => server.acceptor(tls.acceptor()).serve(service).await,
+        };
+        served.map_err(|why| ServerError::Ended { address, why })
     }
 }
 

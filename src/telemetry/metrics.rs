@@ -46,6 +46,7 @@ pub struct Metrics {
     policy_reload_success: Gauge,
     policy_reload_failures: Counter,
     credentials_reload_failures: Family<SourceLabel, Counter>,
+    tls_reload_failures: Counter,
     remediations: Family<PhaseLabel, Gauge>,
     transitions: Family<TransitionLabels, Counter>,
     actions: Family<ActionLabels, Counter>,
@@ -86,6 +87,7 @@ impl Metrics {
             policy_reload_success: Gauge::default(),
             policy_reload_failures: Counter::default(),
             credentials_reload_failures: Family::default(),
+            tls_reload_failures: Counter::default(),
             remediations: Family::default(),
             transitions: Family::default(),
             actions: Family::default(),
@@ -148,6 +150,11 @@ impl Metrics {
             "credentials_reload_failures",
             "Failed reloads of a source's credential; the last good one holds",
             self.credentials_reload_failures.clone(),
+        );
+        own.register(
+            "tls_reload_failures",
+            "Failed reloads of the webhook's certificate; the last good one is shown",
+            self.tls_reload_failures.clone(),
         );
         own.register("remediations", "Remediations on record, by phase", self.remediations.clone());
         own.register(
@@ -268,6 +275,11 @@ impl Metrics {
         self.credentials_reload_failures.get_or_create(&SourceLabel { source: source.to_owned() }).inc();
     }
 
+    /// The certificate of the webhook could not be read again.
+    pub fn tls_reload_failure(&self) {
+        self.tls_reload_failures.inc();
+    }
+
     /// How many remediations are in a phase.
     pub fn remediations(&self, phase: Phase, count: usize) {
         let labels = PhaseLabel { phase: Word(phase.as_str()) };
@@ -371,6 +383,7 @@ mod tests {
         metrics.policies(Origin::File, 1, 0);
         metrics.policy_reload(false);
         metrics.credentials_reload_failure("prod");
+        metrics.tls_reload_failure();
         metrics.remediations(Phase::Pending, 1);
         metrics.transition(Phase::Waiting, Some(Reason::Cooldown));
         metrics.action("restartPod", ActionOutcome::Done);
@@ -409,6 +422,7 @@ mod tests {
         paramedic_policy_reload_success gauge
         paramedic_policy_reload_failures counter
         paramedic_credentials_reload_failures counter
+        paramedic_tls_reload_failures counter
         paramedic_remediations gauge
         paramedic_remediations_waiting gauge
         paramedic_remediation_oldest_open_seconds gauge

@@ -93,12 +93,16 @@ impl House {
         let directory = std::env::temp_dir().join(format!("paramedic-server-{story}-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         fs::write(directory.join("token"), "alpha\n").unwrap();
+        fs::write(directory.join("secret"), "gamma\n").unwrap();
         let mut config: Config = serde_json::from_value(serde_json::json!({
             "listen": "127.0.0.1:0",
             "metricsListen": "127.0.0.1:0",
             "bodyLimit": "64Ki",
             "requestDeadline": "1s",
-            "sources": [{ "name": "prod", "tokenFile": directory.join("token"), "receivers": ["team"] }],
+            "sources": [
+                { "name": "prod", "tokenFile": directory.join("token"), "receivers": ["team"] },
+                { "name": "grafana", "hmac": { "secretFile": directory.join("secret"), "timestampHeader": "X-Time" } },
+            ],
         }))
         .unwrap();
 
@@ -128,9 +132,9 @@ impl House {
         );
         let handle = Handle::new();
         let mut servers = JoinSet::new();
-        let serving = port.serve(router, handle.clone());
+        let serving = port.serve(router, handle.clone(), None);
         servers.spawn(async move { serving.await.unwrap() });
-        let serving = metrics_port.serve(metrics_router(Arc::clone(&metrics), readiness.clone()), handle.clone());
+        let serving = metrics_port.serve(metrics_router(Arc::clone(&metrics), readiness.clone()), handle.clone(), None);
         servers.spawn(async move { serving.await.unwrap() });
         servers.spawn(sources.watch(metrics, stop.clone()));
         let (client, servers) = (Client::new(), Mutex::new(servers));
@@ -148,6 +152,12 @@ impl House {
             None => request,
         };
         request.send().await.unwrap()
+    }
+
+    /// As Grafana does.
+    pub async fn post_signed(&self, signature: &str, time: &str, body: &str) -> Response {
+        let request = self.client.post(format!("http://{}/webhook", self.address)).body(body.to_owned());
+        request.header("X-Grafana-Alerting-Signature", signature).header("X-Time", time).send().await.unwrap()
     }
 
     /// As a page in a browser would.

@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "what cannot be set up fails the story")]
 
+mod encrypted;
 mod house;
 
 use std::time::{Duration, Instant};
 
 use house::{FIRING, House, Mood, Plan};
-use paramedic::audit::Chain;
+use hmac::{Hmac, KeyInit, Mac};
+use paramedic::{audit::Chain, clock::Clock};
 use reqwest::StatusCode;
+use sha2::Sha256;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -197,6 +200,29 @@ async fn each_delivery_has_its_line_and_none_is_taken_in_while_there_can_be_none
     let mut chain = Chain::whole();
     text.lines().for_each(|line| chain.check(line.as_bytes()).unwrap());
     assert!(chain.lines() >= 4, "{}: {text}", path.display());
+}
+
+#[tokio::test]
+async fn a_body_that_grafana_signed_opens_and_another_does_not() {
+    let house = House::build("signed", Plan::default()).await;
+    let sign = |secret: &[u8], time: &str| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret).unwrap();
+        mac.update(format!("{time}:{FIRING}").as_bytes());
+        mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let now = Clock::system().now().as_second().to_string();
+    let good = sign(b"gamma", &now);
+    let answer = house.post_signed(&good, &now, FIRING).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(house.metrics().await.contains(r#"paramedic_alerts_received_total{source="grafana",outcome="Created"} 1"#));
+    let other = FIRING.replace("Leak", "Other");
+    assert_eq!(house.post_signed(&good, &now, &other).await.status(), StatusCode::UNAUTHORIZED, "another body");
+    assert_eq!(house.post_signed(&sign(b"delta", &now), &now, FIRING).await.status(), StatusCode::UNAUTHORIZED);
+    let hour_ago = (now.parse::<i64>().unwrap() - 3600).to_string();
+    let old = sign(b"gamma", &hour_ago);
+    assert_eq!(house.post_signed(&old, &hour_ago, FIRING).await.status(), StatusCode::UNAUTHORIZED, "too old");
+    let long = format!("{}{}", " ".repeat(100 << 10), FIRING);
+    assert_eq!(house.post_signed(&good, &now, &long).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
 }
 
 #[tokio::test]

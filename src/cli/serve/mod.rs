@@ -29,6 +29,7 @@ use crate::{
         intake::Intake,
         sources::{SourceError, Sources, warn_of_short_secrets},
         throttle::Throttle,
+        tls::{Tls, TlsError},
     },
     telemetry::{
         Metrics,
@@ -95,6 +96,9 @@ pub enum ServeError {
     /// A credential cannot be used.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// TLS is configured and cannot be had.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Policies in files are wrong.
     #[error("policies: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\npolicies: "))]
     Policies(Vec<FileProblem>),
@@ -145,6 +149,7 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
     };
     let sources = Arc::new(Sources::load(&config.sources)?);
     warn_of_short_secrets(&config.sources);
+    let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
     let policies = Arc::new(PolicyStore::default());
     policies::load(&config.policies, &policies, &metrics).map_err(ServeError::Policies)?;
     let intake_port = Bound::intake(&config).await?;
@@ -161,7 +166,7 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
         readiness: Readiness::default(),
         protections: Protections::default(),
     };
-    let gate = Gate { sources, throttle: Arc::default() };
+    let gate = Gate { sources, throttle: Arc::default(), tls };
 
     let mut tasks = Tasks::new(CancellationToken::new());
     start_watches(&parts, &gate, &mut tasks);
@@ -214,6 +219,7 @@ fn configuration(args: &Args) -> Result<Config, ConfigError> {
 struct Gate {
     sources: Arc<Sources>,
     throttle: Arc<Throttle>,
+    tls: Option<Arc<Tls>>,
 }
 
 /// The Alertmanagers, by the source that each stands for.
@@ -232,6 +238,9 @@ fn start_watches(parts: &Parts, gate: &Gate, tasks: &mut Tasks) {
     let (metrics, stop) = (|| Arc::clone(&parts.metrics), tasks.stop());
     tasks.spawn("credentials", Arc::clone(&gate.sources).watch(metrics(), stop.clone()));
     tasks.spawn("throttle", Arc::clone(&gate.throttle).sweep(metrics(), stop.clone()));
+    if let Some(tls) = &gate.tls {
+        tasks.spawn("certificate", Arc::clone(tls).watch(metrics(), stop.clone()));
+    }
     let files = parts.config.policies.clone();
     tasks.spawn(
         "policy files",
@@ -256,7 +265,8 @@ fn start_servers(
     servers: &mut Tasks,
 ) -> Handles {
     let handles = Handles { intake: Handle::new(), metrics: Handle::new() };
-    tracing::info!("webhook on http://{}/webhook, metrics on {}", intake_port.address(), metrics_port.address());
+    let scheme = if gate.tls.is_some() { "https" } else { "http" };
+    tracing::info!("webhook on {scheme}://{}/webhook, metrics on {}", intake_port.address(), metrics_port.address());
     let router = server::intake_router(
         intake,
         &parts.config,
@@ -266,9 +276,9 @@ fn start_servers(
         Arc::clone(&parts.metrics),
         parts.audit.clone(),
     );
-    servers.try_spawn("webhook server", intake_port.serve(router, handles.intake.clone()));
+    servers.try_spawn("webhook server", intake_port.serve(router, handles.intake.clone(), gate.tls));
     let router = server::metrics_router(Arc::clone(&parts.metrics), parts.readiness.clone());
-    servers.try_spawn("metrics server", metrics_port.serve(router, handles.metrics.clone()));
+    servers.try_spawn("metrics server", metrics_port.serve(router, handles.metrics.clone(), None));
     handles
 }
 
