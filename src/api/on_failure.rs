@@ -51,7 +51,9 @@ fn labels<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<
         let mut characters = name.chars();
         let first = characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
         if !first || !characters.all(|character| character.is_ascii_alphanumeric() || character == '_') {
-            return wrong(format!("`{name}` is no name of a label: letters, digits and `_`, not beginning with a digit"));
+            return wrong(format!(
+                "`{name}` is no name of a label: letters, digits and `_`, not beginning with a digit"
+            ));
         }
         if OWN_LABELS.contains(&name.as_str()) {
             return wrong(format!("`{name}` is set by Paramedic itself; take another name"));

@@ -2,6 +2,8 @@
 
 mod alertmanager;
 mod endpoint;
+mod raised;
 
 pub use alertmanager::{Alertmanager, PeerAlert, PeerState};
 pub use endpoint::{Cause, ClientError, Endpoint, InProcess};
+pub use raised::RaisedAlert;

@@ -28,6 +28,7 @@ use tracing::{error, info, warn};
 use super::{
     Change, Ledger, Looker, MEMORY, Mark, RecordCache, Scene, Seen, Side,
     announce::Announcer,
+    escalation::{self, Escalations},
     held::{Held, unseen_grace},
     look::acted_at,
     machine::{self, Effect, Next},
@@ -85,6 +86,8 @@ pub struct Driver {
     pub policies: Arc<PolicyStore>,
     /// Says what was decided and done.
     pub announcer: Announcer,
+    /// Knows what people are to be told of.
+    pub escalations: Escalations,
     /// Counts it.
     pub metrics: Arc<Metrics>,
     /// Has a line of each action before it begins.
@@ -151,6 +154,7 @@ impl Driver {
         } else {
             Default::default()
         };
+        self.escalations.begin(&listed, now);
         let open =
             listed.into_iter().filter(|record| record.status.as_ref().is_none_or(|status| !status.phase.is_terminal()));
         let held: BTreeMap<_, _> =
@@ -169,7 +173,8 @@ impl Driver {
         };
         desk.work(stop).await;
         let clean = !desk.held.values().any(|held| held.phase() == Phase::Acting);
-        // Whoever leads next counts them.
+        // Whoever leads next counts them, and tells of what failed.
+        self.escalations.leave();
         desk.held.clear();
         desk.count();
         Ok(clean)
@@ -190,7 +195,8 @@ impl Driver {
             for DeserializeGuard(record) in page.items {
                 match record {
                     Ok(record) => {
-                        records.extend(Some(record).filter(|record| is_open(record) || is_remembered(record, now)));
+                        let counts = is_open(&record) || is_remembered(&record, now);
+                        records.extend(Some(record).filter(|record| counts || escalation::concerns(record, now)));
                     }
                     Err(invalid) => error!(
                         name = invalid.metadata.name,
@@ -565,6 +571,7 @@ impl Desk<'_> {
             driver.metrics.recovered(&written.spec.policy.to_string(), since(received_at, driver.clock.now()));
         }
         if after.phase.is_terminal() {
+            driver.escalations.ended(&written, driver.clock.now());
             self.held.remove(key);
         } else if let Some(held) = self.held.get_mut(key) {
             held.record = written;

@@ -133,6 +133,7 @@ pub(crate) fn a_policy(name: &str) -> PolicyFixture {
         steps: vec![restart_pod(), rollout_restart()],
         limits: Limits::default(),
         priority: 0,
+        on_failure: None,
     };
     PolicyFixture { name: name.to_owned(), namespace: "shop".to_owned(), spec }
 }
@@ -229,6 +230,7 @@ pub(crate) fn a_record_of(policy: &Policy) -> RecordFixture {
         limits: policy.spec.limits.clone(),
         priority: policy.spec.priority,
         outranked_by: Vec::new(),
+        on_failure: None,
     };
     RecordFixture { key: key("rem-1"), spec, status: RemediationStatus::default(), version: 1 }
 }

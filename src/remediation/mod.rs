@@ -2,12 +2,14 @@
 //!
 //! Pure: `machine` (what follows), `checks` (what stands against acting), `ledger` (the limits' memory), `world` (their
 //! inputs), `evidence` (what is known about an alert). With I/O: `index` and `recorder` (from webhooks to records, on
-//! every replica), `look` and `driver` (from records to actions, on the leader).
+//! every replica), `look` and `driver` (from records to actions, on the leader),
+//! `escalation` (from what failed to people).
 
 mod announce;
 mod cache;
 mod checks;
 mod driver;
+mod escalation;
 mod evidence;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -23,6 +25,7 @@ pub use announce::{Announcer, Publisher, announcer};
 pub use cache::{Change, RecordCache};
 pub use checks::{Candidate, Refusal};
 pub use driver::{Driver, DriverError, DriverSettings};
+pub use escalation::{Escalations, Escalator};
 pub use evidence::{LivingSubject, PeerAnswer};
 pub use index::{OpenRecord, RecordIndex};
 pub use ledger::{LADDER_WINDOW, Ledger, Limited, MEMORY, Mark, Side};

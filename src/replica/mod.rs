@@ -32,7 +32,9 @@ use crate::{
     leader::{Election, ElectionSettings, Leadership},
     policy::{PolicyResources, PolicyStore},
     protections::Protections,
-    remediation::{Driver, DriverSettings, Looker, Publisher, RecordCache, Recorder, announcer},
+    remediation::{
+        Driver, DriverSettings, Escalations, Escalator, Looker, Publisher, RecordCache, Recorder, announcer,
+    },
     server::health::{CACHES, Readiness, WATCHES},
     telemetry::Metrics,
 };
@@ -105,6 +107,13 @@ pub fn start(parts: &Parts, tasks: &mut Tasks) -> Recorder {
     let election = Election::new(parts.clients.once.clone(), election(config), parts.clock.clone());
     tasks.spawn("election", election.run(leadership, tasks.stop(), drained));
     let (driver, publisher) = driver(parts, &records);
+    let escalator = Escalator {
+        escalations: driver.escalations.clone(),
+        looker: driver.looker.clone(),
+        records: Arc::clone(&records),
+        metrics: Arc::clone(&parts.metrics),
+    };
+    tasks.spawn("telling people", escalator.run(tasks.stop()));
     tasks.spawn("events", publisher.run());
     tasks.spawn("leader", lead::lead(driver, led.clone(), parts.readiness.clone(), tasks.stop(), drain));
     let reporter = report::report(parts.clients.once.clone(), resources, led, parts.clock.clone());
@@ -239,6 +248,7 @@ fn driver(parts: &Parts, records: &Arc<RecordCache>) -> (Driver, Publisher) {
         records: Arc::clone(records),
         policies: Arc::clone(&parts.policies),
         announcer,
+        escalations: Escalations::default(),
         metrics: Arc::clone(&parts.metrics),
         audit: parts.audit.clone(),
         clock: parts.clock.clone(),

@@ -143,7 +143,9 @@ impl Sources {
 
     /// Whether these headers have a signature, so that the body tells who sends.
     pub fn may_be_signed(&self, headers: &HeaderMap) -> bool {
-        self.entries.iter().any(|entry| matches!(&entry.secret, Secret::Signs(hmac) if written(hmac, headers).is_some()))
+        self.entries
+            .iter()
+            .any(|entry| matches!(&entry.secret, Secret::Signs(hmac) if written(hmac, headers).is_some()))
     }
 
     /// The source that signed this body. A time that is signed too must not be more than [`OFF`] from now.

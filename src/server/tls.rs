@@ -130,9 +130,7 @@ impl Tls {
 
 impl Files {
     fn read(settings: &TlsConfig) -> Result<Self, TlsError> {
-        let read = |file: &Path| {
-            std::fs::read(file).map_err(|why| TlsError::File { file: file.to_owned(), why })
-        };
+        let read = |file: &Path| std::fs::read(file).map_err(|why| TlsError::File { file: file.to_owned(), why });
         Ok(Self {
             certificate: read(&settings.cert_file)?,
             key: read(&settings.key_file)?,

@@ -61,6 +61,8 @@ pub struct Metrics {
     known_reasons: Mutex<BTreeSet<Reason>>,
     api_requests: Family<VerbLabel, Histogram, Milliseconds>,
     api_errors: Family<ApiErrorLabels, Counter>,
+    escalations: Gauge,
+    escalation_failures: Counter,
     audit_lines: Counter,
     audit_lost: Counter,
     audit_failing: Gauge,
@@ -102,6 +104,8 @@ impl Metrics {
             known_reasons: Mutex::default(),
             api_requests: Family::new_with_constructor(Milliseconds),
             api_errors: Family::default(),
+            escalations: Gauge::default(),
+            escalation_failures: Counter::default(),
             audit_lines: Counter::default(),
             audit_lost: Counter::default(),
             audit_failing: Gauge::default(),
@@ -200,6 +204,16 @@ impl Metrics {
             self.api_requests.clone(),
         );
         own.register("api_errors", "Failed calls of the Kubernetes API", self.api_errors.clone());
+        own.register(
+            "escalations",
+            "Alerts about failed remediations that are being sent to Alertmanager; on the leader",
+            self.escalations.clone(),
+        );
+        own.register(
+            "escalation_failures",
+            "Rounds in which an Alertmanager could not be told of a failed remediation",
+            self.escalation_failures.clone(),
+        );
         own.register("audit_lines", "Lines written to the audit log", self.audit_lines.clone());
         own.register(
             "audit_lost_events",
@@ -348,6 +362,16 @@ impl Metrics {
         self.api_requests.get_or_create(&VerbLabel { verb: Word(verb) }).observe(took.as_secs_f64());
     }
 
+    /// How many alerts about failed remediations are being sent.
+    pub fn escalations(&self, count: usize) {
+        self.escalations.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// An Alertmanager could not be told.
+    pub fn escalation_failure(&self) {
+        self.escalation_failures.inc();
+    }
+
     /// A line of the audit log was written.
     pub fn audit_line(&self) {
         self.audit_lines.inc();
@@ -396,6 +420,8 @@ mod tests {
         metrics.oldest_open(Duration::from_secs(5));
         metrics.api_request("get", Duration::from_millis(3));
         metrics.api_error("create", ApiErrorReason::Server);
+        metrics.escalations(1);
+        metrics.escalation_failure();
         metrics.audit_line();
         metrics.audit_lost();
         metrics.audit_failing(false);
@@ -435,6 +461,8 @@ mod tests {
         paramedic_watch_broken gauge
         paramedic_api_request_seconds histogram
         paramedic_api_errors counter
+        paramedic_escalations gauge
+        paramedic_escalation_failures counter
         paramedic_audit_lines counter
         paramedic_audit_lost_events counter
         paramedic_audit_failing gauge

@@ -81,8 +81,7 @@ impl Fort {
         let url = format!("https://{}", port.address());
         let intake = Plan::default();
         let (readiness, audit) = (Readiness::default(), Audit::default());
-        let router =
-            intake_router(intake, &config, sources, Arc::default(), readiness, Arc::clone(&metrics), audit);
+        let router = intake_router(intake, &config, sources, Arc::default(), readiness, Arc::clone(&metrics), audit);
         let mut servers = JoinSet::new();
         servers.spawn(Arc::clone(&tls).watch(Arc::clone(&metrics), stop));
         servers.spawn(async move { port.serve(router, Handle::new(), Some(tls)).await.unwrap() });

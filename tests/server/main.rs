@@ -7,8 +7,8 @@ mod house;
 
 use std::time::{Duration, Instant};
 
-use house::{FIRING, House, Mood, Plan};
 use hmac::{Hmac, KeyInit, Mac};
+use house::{FIRING, House, Mood, Plan};
 use paramedic::{audit::Chain, clock::Clock};
 use reqwest::StatusCode;
 use sha2::Sha256;
