@@ -119,7 +119,7 @@ impl From<ClusterRemediationPolicySpec> for RemediationPolicySpec {
     fn from(cluster: ClusterRemediationPolicySpec) -> Self {
         let ClusterRemediationPolicySpec { namespaces: _, mode, matchers, target, steps, limits, priority, on_failure } =
             cluster;
-        Self { mode, matchers, target, steps, limits, priority, on_failure }
+        Self { mode, matchers, target, steps, limits, on_failure, priority }
     }
 }
 

@@ -103,11 +103,11 @@ impl Bound {
         let mut server = axum_server::Server::<SocketAddr>::from_listener(self.listener).http1_only().handle(handle);
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let served = match tls {
+        let ended = match tls {
             None => server.serve(service).await,
             Some(tls) => server.acceptor(tls.acceptor()).serve(service).await,
         };
-        served.map_err(|why| ServerError::Ended { address, why })
+        ended.map_err(|why| ServerError::Ended { address, why })
     }
 }
 

@@ -110,11 +110,13 @@ impl Metrics {
             audit_lost: Counter::default(),
             audit_failing: Gauge::default(),
         };
-        this.register();
+        this.register_intake();
+        this.register_remediations();
+        this.register_process();
         this
     }
 
-    fn register(&mut self) {
+    fn register_intake(&mut self) {
         let own = self.registry.sub_registry_with_prefix("paramedic");
         own.register(
             "alerts_received",
@@ -160,6 +162,10 @@ impl Metrics {
             "Failed reloads of the webhook's certificate; the last good one is shown",
             self.tls_reload_failures.clone(),
         );
+    }
+
+    fn register_remediations(&mut self) {
+        let own = self.registry.sub_registry_with_prefix("paramedic");
         own.register("remediations", "Remediations on record, by phase", self.remediations.clone());
         own.register(
             "remediations_waiting",
@@ -190,6 +196,10 @@ impl Metrics {
             Unit::Seconds,
             self.alert_to_action.clone(),
         );
+    }
+
+    fn register_process(&mut self) {
+        let own = self.registry.sub_registry_with_prefix("paramedic");
         own.register("ready", "1 where a check of /readyz passes, by check", self.ready.clone());
         own.register("leader", "1 on the replica that acts", self.leader.clone());
         own.register(
