@@ -152,9 +152,9 @@ mod tests {
         assert!(said.starts_with("5 lines, ") && said.ends_with(&at.hash.to_string()), "{said}");
         assert_eq!(verify(Verify { last: Some(at.hash), ..args(&[old.clone(), new.clone()]) }).0, OK);
 
-        let (code, said) = verify(args(&[new.clone()]));
+        let (code, said) = verify(args(std::slice::from_ref(&new)));
         assert!(code == PROBLEMS && said.contains("/a:1: ") && said.contains("--after"), "{said}");
-        let (code, said) = verify(Verify { last: Some(at.hash), ..args(&[old.clone()]) });
+        let (code, said) = verify(Verify { last: Some(at.hash), ..args(std::slice::from_ref(&old)) });
         assert!(code == PROBLEMS && said.contains("cut off"), "{said}");
         let (code, said) = verify(args(&[new.clone(), old.clone()]));
         assert!(code == PROBLEMS && said.contains("/a:1: "), "{said}");

@@ -18,6 +18,7 @@ const DESIRED: u32 = 4;
 // ---- what can happen
 
 /// What a look finds, for whatever the record is at.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that may be so or not")]
 #[derive(Clone, Debug)]
 struct Sight {
     evidence: Evidence,
