@@ -73,7 +73,24 @@ fn only_what_failed_and_wants_to_be_told_is() {
 #[test]
 fn an_alert_says_what_failed_and_is_the_same_for_every_episode() {
     let alert = raised(&failed("one", 100), at(200)).unwrap();
-    insta::assert_yaml_snapshot!(alert, @"");
+    insta::assert_yaml_snapshot!(alert, @r#"
+    labels:
+      alertname: ParamedicRemediationFailed
+      failed_alert: MemoryLeak
+      failed_fingerprint: f535c64b9b8070b6
+      namespace: shop
+      policy: shop/restart-cart
+      raised_by: paramedic
+      severity: page
+      team: shop
+    annotations:
+      description: not healthy in time; there is no further step
+      remediation: shop/one
+      runbook: kubectl -n shop get remediation one -o yaml
+      summary: "MemoryLeak of Deployment shop/cart was not remedied: NotHelped"
+    startsAt: "2026-03-01T12:01:40Z"
+    endsAt: "2026-03-01T12:08:20Z"
+    "#);
     let next = raised(&failed("two", 900), at(1000)).unwrap();
     assert_eq!(alert.labels, next.labels);
     assert_eq!(alert.labels[RAISED_BY_LABEL], RAISED_BY_PARAMEDIC, "intake never matches it");
