@@ -37,6 +37,7 @@ fn newest(record: &Remediation, ended_at: Option<i64>) -> Newest {
         resolved_at: None,
         last_seen: at(0),
         refused_under: None,
+        cancelled_under: None,
     }
 }
 
