@@ -7,6 +7,7 @@
 mod crd;
 mod limits;
 mod object;
+mod on_failure;
 mod pause;
 mod policy;
 mod quantity;
@@ -17,6 +18,7 @@ mod step;
 pub use crd::crds;
 pub use limits::{Limits, Rate};
 pub use object::{ObjectKey, ObjectRef, TargetKind};
+pub use on_failure::{FailureAlert, OWN_LABELS, OnFailure};
 pub use pause::{Pause, PauseScope, PauseSpec};
 pub use policy::{
     ClusterRemediationPolicy, ClusterRemediationPolicySpec, Mode, PolicyStatus, RemediationPolicy,

@@ -523,7 +523,7 @@ fn changed(spec: &RemediationSpec, policy: &Policy) -> Option<&'static str> {
 /// How long until something that stands in the way is looked at again: a quarter of the time it has stood there.
 fn retry_after(reason: Reason, waited: SignedDuration) -> SignedDuration {
     let (least, most) = match reason {
-        Reason::ApiUnavailable | Reason::PolicyUnavailable => (1, 10),
+        Reason::ApiUnavailable | Reason::PolicyUnavailable | Reason::AuditUnavailable => (1, 10),
         Reason::SubjectLocked | Reason::Concurrency | Reason::Outranked => (1, 15),
         Reason::Paused | Reason::Disruption | Reason::EvidenceUnknown | Reason::AlertSuppressed => (2, 15),
         _ => (2, 30),

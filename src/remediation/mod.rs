@@ -2,13 +2,15 @@
 //!
 //! Pure: `machine` (what follows), `checks` (what stands against acting), `ledger` (the limits' memory), `world` (their
 //! inputs), `evidence` (what is known about an alert), `explain` (the same for people). With I/O: `index`, `recorder` and `poll`
-//! (from webhooks and polls to records, on every replica), `look` and `driver` (from records to actions, on the leader).
+//! (from webhooks and polls to records, on every replica), `look` and `driver` (from records to actions, on the leader),
+//! `escalation` (from what failed to people).
 
 mod announce;
 mod ask;
 mod cache;
 mod checks;
 mod driver;
+mod escalation;
 mod evidence;
 mod explain;
 #[cfg(test)]
@@ -29,6 +31,7 @@ pub use checks::{
     figures::{Turns, turns},
 };
 pub use driver::{Driver, DriverError, DriverSettings};
+pub use escalation::{Escalations, Escalator};
 pub use evidence::{Evaluated, LivingSubject, PeerAnswer, RulesAnswer};
 pub use explain::{Explained, explain};
 pub use index::{OpenRecord, RecordIndex};

@@ -36,6 +36,9 @@ pub enum NotReady {
     /// What is on record is not known yet.
     #[error("the caches are not synced yet")]
     CachesNotSynced,
+    /// What is taken in could not be told afterwards.
+    #[error("the audit log cannot be written")]
+    AuditUnavailable,
     /// The process is on its way out.
     #[error("shutting down")]
     ShuttingDown,

@@ -314,6 +314,7 @@ fn record(
         namespaces,
         steps: policy.spec.steps.clone(),
         limits: policy.spec.limits.clone(),
+        on_failure: policy.spec.on_failure.clone(),
         priority: policy.spec.priority,
         outranked_by: Vec::new(),
     };

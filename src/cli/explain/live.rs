@@ -98,6 +98,7 @@ impl Scenery {
             cancel: None,
             policy: &PolicyNow::InForce(Arc::new(policy.clone())),
             evidence: &evidence,
+            audit: None,
             observed: Observed::Scene(Box::new(scene)),
             ledger: &self.ledger,
             shadow: &self.shadow,

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit::{Audit, Event},
     policy::{self, Contents, Origin, PolicyStore},
     telemetry::Metrics,
     yaml::FileProblem,
@@ -35,7 +36,13 @@ fn put(policies: Vec<policy::Policy>, store: &PolicyStore, metrics: &Metrics) {
 
 /// Keeps reading the files until `stop`. A bad file keeps the last good set in force; it is counted each time, and
 /// logged when it is new.
-pub async fn watch(paths: Vec<PathBuf>, store: Arc<PolicyStore>, metrics: Arc<Metrics>, stop: CancellationToken) {
+pub async fn watch(
+    paths: Vec<PathBuf>,
+    store: Arc<PolicyStore>,
+    metrics: Arc<Metrics>,
+    audit: Audit,
+    stop: CancellationToken,
+) {
     // Compared as read, so that a file that is only touched changes nothing. The first time there is nothing to compare
     // with: the files may have changed since the start.
     let mut seen = None;
@@ -59,6 +66,7 @@ pub async fn watch(paths: Vec<PathBuf>, store: Arc<PolicyStore>, metrics: Arc<Me
                 if problems != known {
                     for problem in &problems {
                         tracing::error!("{problem}; the last good policies stay in force");
+                        audit.note(Event::PoliciesRefused { problem: problem.to_string() });
                     }
                 }
                 known = problems;

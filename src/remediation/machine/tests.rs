@@ -144,6 +144,15 @@ fn a_pause_stops_everything_and_so_does_a_pause_that_cannot_be_asked_for() {
 }
 
 #[test]
+fn what_could_not_be_told_afterwards_is_not_done_and_a_dry_run_does_nothing() {
+    let world = a_world().unaudited("the disk is full");
+    let next = world.next(&a_record(), 5);
+    assert_eq!(next.state(), (WAITING, Some(Reason::AuditUnavailable)));
+    assert_eq!(next.message(), "the disk is full");
+    assert_eq!(world.next(&a_record().mode(Mode::DryRun), 5).state(), (Phase::Observing, None));
+}
+
+#[test]
 fn a_right_to_list_pauses_that_is_missing_is_told_from_an_api_that_does_not_answer() {
     let mut world = a_world();
     world.pause = Err(crate::remediation::PauseUnknown { forbidden: true, why: "may not list pauses".to_owned() });
