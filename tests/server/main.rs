@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what cannot be set up fails the story")]
 
 mod house;
+mod told;
 
 use std::time::{Duration, Instant};
 
