@@ -25,7 +25,7 @@ pub use policy::{
 pub use quantity::{CountOrPercent, PositiveDuration};
 pub use remediation::{
     ActionOutcome, AlertPhase, AlertRecord, AlertStatus, JournalEntry, Phase, PolicyKind, PolicyRef, Reason,
-    Remediation, RemediationSpec, RemediationStatus,
+    Remediation, RemediationSpec, RemediationStatus, Sibling,
 };
 pub use step::{Action, RestartMethod, RestartPod, RolloutRestart, Step, Verify};
 

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::{
-    Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow, Recovery, Scene, World,
+    Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow, Recovery, Scene, SiblingNow, World,
     machine::{self},
 };
 use crate::{
@@ -18,8 +18,8 @@ use crate::{
     api::{
         ActionOutcome, AlertPhase, AlertRecord, AlertStatus, CountOrPercent, JournalEntry, Limits, Mode, ObjectKey,
         ObjectRef, Phase, PositiveDuration, Rate, Reason, Remediation, RemediationPolicy, RemediationPolicySpec,
-        RemediationSpec, RemediationStatus, RestartMethod, RestartPod, RolloutRestart, Step, TargetKind, TargetSpec,
-        Verify,
+        RemediationSpec, RemediationStatus, RestartMethod, RestartPod, RolloutRestart, Sibling, Step, TargetKind,
+        TargetSpec, Verify,
     },
     policy::Policy,
     target::{Health, Pods, Resolved, Rollout, Unresolved, Workload, WorkloadState},
@@ -132,6 +132,7 @@ pub(crate) fn a_policy(name: &str) -> PolicyFixture {
         target: TargetSpec { kind: TargetKind::Pod, allow_scrape_target: false },
         steps: vec![restart_pod(), rollout_restart()],
         limits: Limits::default(),
+        priority: 0,
     };
     PolicyFixture { name: name.to_owned(), namespace: "shop".to_owned(), spec }
 }
@@ -171,6 +172,11 @@ impl PolicyFixture {
 
     pub(crate) fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.spec.limits);
+        self
+    }
+
+    pub(crate) fn priority(mut self, priority: i32) -> Self {
+        self.spec.priority = priority;
         self
     }
 
@@ -221,6 +227,8 @@ pub(crate) fn a_record_of(policy: &Policy) -> RecordFixture {
         namespaces: policy.namespaces.clone(),
         steps: policy.spec.steps.clone(),
         limits: policy.spec.limits.clone(),
+        priority: policy.spec.priority,
+        outranked_by: Vec::new(),
     };
     RecordFixture { key: key("rem-1"), spec, status: RemediationStatus::default(), version: 1 }
 }
@@ -265,6 +273,17 @@ impl RecordFixture {
         self
     }
 
+    /// A record of a policy of priority 10 comes before it.
+    pub(crate) fn outranked_by(mut self, name: &str) -> Self {
+        self.spec.outranked_by.push(Sibling {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+            policy: "shop/first".to_owned(),
+            priority: 10,
+        });
+        self
+    }
+
     pub(crate) fn version(mut self, version: u64) -> Self {
         self.version = version;
         self
@@ -276,6 +295,11 @@ impl RecordFixture {
         if phase.is_terminal() {
             self.status.ended_at = Some(at(since));
         }
+        self
+    }
+
+    pub(crate) fn because(mut self, reason: Reason) -> Self {
+        self.status.reason = Some(reason);
         self
     }
 
@@ -417,6 +441,7 @@ pub(crate) fn a_world() -> WorldFixture {
         ledger: Ledger::default(),
         shadow: Ledger::default(),
         max_concurrent: 10,
+        siblings: Vec::new(),
     }
 }
 
@@ -431,6 +456,7 @@ pub(crate) struct WorldFixture {
     pub(crate) ledger: Ledger,
     pub(crate) shadow: Ledger,
     pub(crate) max_concurrent: usize,
+    pub(crate) siblings: Vec<SiblingNow>,
 }
 
 impl WorldFixture {
@@ -510,6 +536,16 @@ impl WorldFixture {
         self
     }
 
+    /// One more of those that outrank the record, of priority 10.
+    pub(crate) fn sibling(self, phase: Phase) -> Self {
+        self.sibling_now(SiblingNow::There { priority: 10, dry_run: false, phase })
+    }
+
+    pub(crate) fn sibling_now(mut self, now: SiblingNow) -> Self {
+        self.siblings.push(now);
+        self
+    }
+
     /// Nothing was looked at yet.
     pub(crate) fn unseen(mut self) -> Self {
         self.observed = Some(Observed::Nothing);
@@ -535,7 +571,10 @@ impl WorldFixture {
 
     /// Gives the world as the machine takes it.
     pub(crate) fn with<T>(&self, key: &ObjectKey, then: impl FnOnce(&World<'_>) -> T) -> T {
-        let scene = || Observed::Scene(Box::new(Scene { pause: self.pause.clone(), target: self.target.clone() }));
+        let scene = || {
+            let (siblings, pause, target) = (self.siblings.clone(), self.pause.clone(), self.target.clone());
+            Observed::Scene(Box::new(Scene { siblings, pause, target }))
+        };
         let world = World {
             key,
             cancel: self.cancel.as_deref(),

@@ -1,6 +1,6 @@
 //! An open record in the leader's hands. Pure.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -34,7 +34,19 @@ pub(super) struct Held {
     pub(super) good_since: Option<Timestamp>,
     /// What is known may not be what is written: it has to be read again first.
     pub(super) stale: bool,
+    /// A write that began an action got no answer.
+    pub(super) in_doubt: Option<Doubt>,
 }
+
+/// A write without an answer. It may be carried out until somebody else's write goes over the version it was made for.
+#[derive(Clone, Debug)]
+pub(super) struct Doubt {
+    over: Option<String>,
+    since: Instant,
+}
+
+/// The order of admission: the highest priority first, then the oldest, then by name.
+pub(super) type Order<'a> = (Reverse<i32>, Option<Timestamp>, &'a str);
 
 impl Held {
     pub(super) fn new(record: Remediation, due: Instant) -> Self {
@@ -47,6 +59,7 @@ impl Held {
             unknown_since: None,
             good_since: None,
             stale: false,
+            in_doubt: None,
         }
     }
 
@@ -58,8 +71,9 @@ impl Held {
         self.record.status.as_ref().map(|status| status.phase).unwrap_or_default()
     }
 
-    /// The order in which records are attended to: first an outcome that is to be written, then what runs, then by age.
-    pub(super) fn urgency(&self) -> (bool, bool, (Option<Timestamp>, &str)) {
+    /// The order in which records are attended to: first an outcome that is to be written, then what runs, then by
+    /// priority and age.
+    pub(super) fn urgency(&self) -> (bool, bool, Order<'_>) {
         (self.outcome.is_none(), !self.phase().is_running(), self.order())
     }
 
@@ -69,18 +83,20 @@ impl Held {
     }
 
     /// The order of admission.
-    pub(super) fn order(&self) -> (Option<Timestamp>, &str) {
+    pub(super) fn order(&self) -> Order<'_> {
         let created = self.record.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        (created, self.record.metadata.name.as_deref().unwrap_or_default())
+        (Reverse(self.record.spec.priority), created, self.record.metadata.name.as_deref().unwrap_or_default())
     }
 
-    /// Takes in a version that a watch brought, if it is newer.
-    pub(super) fn merge(&mut self, seen: &Remediation, now: Instant) {
+    /// Takes in a version that a watch brought, if it is newer. Gives whether it was.
+    pub(super) fn merge(&mut self, seen: &Remediation, now: Instant) -> bool {
         let known = self.record.metadata.resource_version.as_deref();
-        if is_older(known, seen.metadata.resource_version.as_deref()) {
+        let newer = is_older(known, seen.metadata.resource_version.as_deref());
+        if newer {
             self.record = seen.clone();
             self.due = self.due.min(now);
         }
+        newer
     }
 
     /// Who asked for its end.
@@ -93,7 +109,8 @@ impl Held {
     pub(super) fn waits_for_room(&self) -> bool {
         let status = self.record.status.as_ref();
         status.is_some_and(|status| {
-            status.phase == Phase::Waiting && matches!(status.reason, Some(Reason::SubjectLocked | Reason::Concurrency))
+            status.phase == Phase::Waiting
+                && matches!(status.reason, Some(Reason::SubjectLocked | Reason::Concurrency | Reason::Outranked))
         })
     }
 
@@ -156,6 +173,22 @@ impl Held {
             }
             _ => Some(joined(seen)),
         }
+    }
+}
+
+impl Held {
+    /// A write that began an action got no answer; it was given up now.
+    pub(super) fn doubt(&mut self, now: Instant) {
+        self.in_doubt = Some(Doubt { over: self.record.metadata.resource_version.clone(), since: now });
+    }
+
+    /// Whether this, read from the API server at that time, is the outcome of a write without an answer, or there is no
+    /// such write. As long as the version is the one that it was made for, it may still be carried out: then the record
+    /// only says that it has not been yet, and what was taken for it is not free.
+    pub(super) fn is_settled_by(&self, read: &Remediation, at: Instant) -> bool {
+        self.in_doubt.as_ref().is_none_or(|doubt| {
+            doubt.over != read.metadata.resource_version || at.duration_since(doubt.since) >= MAY_STILL_LAND
+        })
     }
 }
 

@@ -10,11 +10,11 @@ use tokio::time::timeout;
 
 use super::{
     evidence::{self, LivingSubject, PeerAnswer},
-    world::{Evidence, PauseUnknown, Scene},
+    world::{Evidence, PauseUnknown, Scene, SiblingNow},
 };
 use crate::{
     alert::Matcher,
-    api::{Action, Pause, PauseScope, Remediation, RemediationSpec, RemediationStatus, Step},
+    api::{Action, Mode, Pause, PauseScope, Remediation, RemediationSpec, RemediationStatus, Step},
     clients::{Alertmanager, PeerAlert},
     clock::Clock,
     target::{Health, Lookup, Pods, Resolved, Resolver, Unresolved, WorkloadState},
@@ -57,15 +57,44 @@ impl Looker {
     /// What stands against acting beside the limits, and whether the alert fires; all asked at once.
     pub async fn scene(&self, record: &Remediation) -> (Scene, Evidence) {
         let status = record.status.clone().unwrap_or_default();
-        let (pause, evidence, target) = tokio::join!(
+        let (pause, evidence, target, siblings) = tokio::join!(
             self.pause(&record.spec, &status),
             self.alert(&record.spec, &status),
-            self.target(&record.spec, &status)
+            self.target(&record.spec, &status),
+            self.siblings(&record.spec)
         );
-        (Scene { pause, target }, evidence)
+        (Scene { siblings, pause, target }, evidence)
     }
 
-    /// The reason of a pause that is in force for this record.
+    /// How the remediations stand that outrank this one: from the API itself, as a watch may not have brought one yet.
+    async fn siblings(&self, spec: &RemediationSpec) -> Vec<SiblingNow> {
+        let asked = spec.outranked_by.iter().map(|sibling| async move {
+            let api: Api<DeserializeGuard<Remediation>> = Api::namespaced(self.client.clone(), &sibling.namespace);
+            let found = match timeout(LOOK_TIMEOUT, api.get_opt(&sibling.name)).await {
+                Ok(Ok(found)) => found,
+                Ok(Err(error)) => return SiblingNow::Unknown(error.to_string()),
+                Err(_) => return SiblingNow::Unknown("the API did not answer in time".to_owned()),
+            };
+            match found {
+                None => SiblingNow::Absent,
+                Some(DeserializeGuard(Err(invalid))) => {
+                    SiblingNow::Unknown(format!("it cannot be read: {}", invalid.error))
+                }
+                Some(DeserializeGuard(Ok(record))) => SiblingNow::There {
+                    priority: record.spec.priority,
+                    dry_run: record.spec.mode == Mode::DryRun,
+                    phase: record.status.map(|status| status.phase).unwrap_or_default(),
+                },
+            }
+        });
+        join_all(asked).await
+    }
+
+    /// The reason of a pause that is in force for this record: asked again right before its action.
+    pub async fn paused(&self, record: &Remediation) -> Result<Option<String>, PauseUnknown> {
+        self.pause(&record.spec, &record.status.clone().unwrap_or_default()).await
+    }
+
     async fn pause(&self, spec: &RemediationSpec, status: &RemediationStatus) -> Result<Option<String>, PauseUnknown> {
         let known = status.subject.as_ref().map(|subject| subject.namespace.clone());
         let named = crate::target::named(&spec.alert.labels, spec.target.kind).ok().map(|named| named.namespace);

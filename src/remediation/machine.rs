@@ -342,8 +342,15 @@ impl Record<'_> {
     }
 
     fn observing(&self) -> Next {
-        if let PolicyNow::Gone = self.world.policy {
-            return self.policy_changed("the policy is gone");
+        match self.world.policy {
+            PolicyNow::Gone => return self.policy_changed("the policy is gone"),
+            PolicyNow::InForce(policy) if policy.reference.hash != self.spec.policy.hash => match policy.spec.mode {
+                Mode::DryRun => {}
+                Mode::Disabled => return self.policy_changed("the policy is disabled"),
+                // The next notice begins a record that may act.
+                Mode::Enforce => return self.policy_changed("the policy is no dry run any more"),
+            },
+            PolicyNow::InForce(_) | PolicyNow::Unseen => {}
         }
         let cleared = matches!(self.world.evidence, Evidence::Clear { .. });
         if !cleared && self.active() <= TOTAL_TIMEOUT {
@@ -501,7 +508,7 @@ fn changed(spec: &RemediationSpec, policy: &Policy) -> Option<&'static str> {
 fn retry_after(reason: Reason, waited: SignedDuration) -> SignedDuration {
     let (least, most) = match reason {
         Reason::ApiUnavailable | Reason::PolicyUnavailable => (1, 10),
-        Reason::SubjectLocked | Reason::Concurrency => (1, 15),
+        Reason::SubjectLocked | Reason::Concurrency | Reason::Outranked => (1, 15),
         Reason::Paused | Reason::Disruption | Reason::EvidenceUnknown | Reason::AlertSuppressed => (2, 15),
         _ => (2, 30),
     };

@@ -3,7 +3,7 @@
 //! Takes an alert, the source that delivered it, the policies in force and what is known of earlier records; gives the
 //! records to create, those that are already there, and the reasons where there is none.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -12,7 +12,7 @@ use crate::{
     alert::{Alert, Fingerprint, RAISED_BY_LABEL, RAISED_BY_PARAMEDIC},
     api::{
         AlertRecord, FINGERPRINT_LABEL, Mode, ObjectKey, POLICY_LABEL, PolicyKind, PolicyRef, Remediation,
-        RemediationSpec,
+        RemediationSpec, Sibling,
     },
     policy::{ALL_NAMESPACES, Policy, PolicySet, covers, digest},
 };
@@ -24,6 +24,9 @@ pub const STILL_FIRING: SignedDuration = SignedDuration::from_mins(10);
 /// long again as the alert has fired, up to this. Nobody is told the same every ten minutes, and what people mend is
 /// acted on within the hour.
 pub const STILL_REFUSED: SignedDuration = SignedDuration::from_hours(1);
+
+/// How far a sender's clock may be ahead, so that an alert that began at a time that is still to come began at all.
+pub const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(1);
 
 /// How old `lastSeen` of an open record may be before a repeat of its alert is written down.
 pub const REFRESH: SignedDuration = SignedDuration::from_mins(1);
@@ -72,6 +75,8 @@ pub struct Newest {
     /// The hash of the policy under which it was skipped for a reason that only people can take away; see
     /// [`Reason::lasts`](crate::api::Reason::lasts).
     pub refused_under: Option<String>,
+    /// The hash of the policy under which it was cancelled because that policy changed.
+    pub cancelled_under: Option<String>,
 }
 
 /// What is known of earlier records: a cache that may lag. A lagging one computes the name of a record that is there,
@@ -132,7 +137,46 @@ pub fn triage(
         return Decision::OwnAlert;
     }
     let matching = policies.matching(&alert.labels).filter(|policy| policy.spec.mode != Mode::Disabled);
-    Decision::Matches(matching.map(|policy| one(alert, source, policy, known, rules, now)).collect())
+    let mut matching: Vec<&Policy> = matching.map(AsRef::as_ref).collect();
+    // A stable order: those of one priority stay as they were.
+    matching.sort_by_key(|policy| Reverse(policy.spec.priority));
+    let mut decided = Vec::with_capacity(matching.len());
+    let mut siblings: Vec<(&Policy, Sibling)> = Vec::new();
+    for policy in matching {
+        let mut matched = one(alert, source, policy, known, rules, now);
+        let key = match &mut matched {
+            Match::Create(record) => {
+                record.spec.outranked_by = outranking(policy, &siblings);
+                Some(ObjectKey::of(record.as_ref()))
+            }
+            Match::Known { key, .. } => Some(key.clone()),
+            Match::OverCap(_) | Match::NotPermitted(_) => None,
+        };
+        siblings.extend(key.map(|key| (policy, sibling(policy, key))));
+        decided.push(matched);
+    }
+    Decision::Matches(decided)
+}
+
+/// How many records that outrank it a record may name.
+const MOST_SIBLINGS: usize = 100;
+
+/// Those of a higher priority, the highest first. What only says what it would do comes before nothing that acts.
+fn outranking(policy: &Policy, siblings: &[(&Policy, Sibling)]) -> Vec<Sibling> {
+    let acts = policy.spec.mode != Mode::DryRun;
+    let higher = siblings
+        .iter()
+        .filter(|(other, _)| other.spec.priority > policy.spec.priority && !(acts && other.spec.mode == Mode::DryRun));
+    higher.map(|(_, sibling)| sibling.clone()).take(MOST_SIBLINGS).collect()
+}
+
+fn sibling(policy: &Policy, key: ObjectKey) -> Sibling {
+    Sibling {
+        namespace: key.namespace,
+        name: key.name,
+        policy: policy.reference.to_string(),
+        priority: policy.spec.priority,
+    }
 }
 
 fn one(
@@ -184,14 +228,17 @@ pub fn unseen(
 fn next_episode(newest: &Newest, alert: &Alert, policy: &PolicyRef, now: Timestamp) -> Option<u32> {
     let ended_at = newest.ended_at?;
     let resolution = newest.resolved_at.unwrap_or(ended_at);
-    let began_anew = alert.starts_at > resolution;
+    // A sender whose clock is ahead would begin an episode with every notice.
+    let began_anew = alert.starts_at > resolution && alert.starts_at.duration_since(now) <= CLOCKS_DIFFER;
+    // What was cancelled because its policy changed is for the policy as it is now to answer.
+    let changed = newest.cancelled_under.as_ref().is_some_and(|hash| *hash != policy.hash);
     let pause = if newest.refused_under.as_ref() == Some(&policy.hash) {
         ended_at.duration_since(alert.starts_at).clamp(STILL_FIRING, STILL_REFUSED)
     } else {
         STILL_FIRING
     };
     let still_fires = now.duration_since(ended_at) >= pause;
-    (began_anew || still_fires).then(|| newest.episode.saturating_add(1))
+    (began_anew || changed || still_fires).then(|| newest.episode.saturating_add(1))
 }
 
 /// An open record's `lastSeen` is refreshed now and then. A firing notice of a time before the resolved one is a late
@@ -243,6 +290,8 @@ fn record(
         namespaces,
         steps: policy.spec.steps.clone(),
         limits: policy.spec.limits.clone(),
+        priority: policy.spec.priority,
+        outranked_by: Vec::new(),
     };
     let labels = BTreeMap::from([
         (POLICY_LABEL.to_owned(), label_value(&reference.name)),

@@ -118,6 +118,58 @@ fn every_policy_that_matches_has_its_record_and_a_disabled_one_none() {
     assert_eq!(nobody.matches(&leak(), 0), []);
 }
 
+/// For each record that is created, by its policy, the policies of those that outrank it.
+fn ranks(desk: &Desk) -> Vec<(String, Vec<String>)> {
+    let created = desk.matches(&leak(), 0).into_iter().filter_map(|matched| match matched {
+        Match::Create(record) => Some(record.spec),
+        _ => None,
+    });
+    let by_policy = |spec: RemediationSpec| {
+        (spec.policy.name, spec.outranked_by.into_iter().map(|sibling| sibling.policy).collect())
+    };
+    created.map(by_policy).collect()
+}
+
+fn named(policy: &str, outranked_by: &[&str]) -> (String, Vec<String>) {
+    (policy.to_owned(), outranked_by.iter().map(|other| format!("shop/{other}")).collect())
+}
+
+#[test]
+fn a_record_names_those_of_the_same_alert_that_come_before_it() {
+    let high = || a_policy("high").priority(7).build();
+    let low = || a_policy("low").priority(-1).build();
+    let (one, two) = (a_policy("one").build(), a_policy("two").build());
+    let desk = desk(vec![low(), one, high(), two]);
+    let expected =
+        [named("high", &[]), named("one", &["high"]), named("two", &["high"]), named("low", &["high", "one", "two"])];
+    assert_eq!(
+        ranks(&desk),
+        expected,
+        "the highest is created first; those of one priority do not wait for each other"
+    );
+    let created = desk.matches(&leak(), 0);
+    let (Match::Create(first), Match::Create(last)) = (&created[0], &created[3]) else { panic!("{created:?}") };
+    assert_eq!(last.spec.outranked_by[0].key(), ObjectKey::of(first.as_ref()));
+    assert_eq!((last.spec.priority, last.spec.outranked_by[0].priority), (-1, 7));
+}
+
+#[test]
+fn a_record_that_is_there_already_comes_before_a_new_one_as_well() {
+    let high = a_policy("high").priority(1).build();
+    let both = desk(vec![high.clone(), a_policy("low").build()]).knows(&a_record_of(&high));
+    assert_eq!(ranks(&both), [named("low", &["high"])]);
+    let Match::Create(record) = &both.matches(&leak(), 0)[1] else { panic!("it is new") };
+    assert_eq!(record.spec.outranked_by[0].key(), key("rem-1"));
+}
+
+#[test]
+fn a_dry_run_comes_before_no_policy_that_acts() {
+    let watched = || a_policy("watched").priority(2).mode(Mode::DryRun).build();
+    let also = a_policy("also").priority(1).mode(Mode::DryRun).build();
+    let desk = desk(vec![watched(), also, a_policy("acts").build()]);
+    assert_eq!(ranks(&desk), [named("watched", &[]), named("also", &["watched"]), named("acts", &[])]);
+}
+
 #[test]
 fn our_own_alerts_are_never_answered() {
     let mut own = leak_of("cart-1");
@@ -293,7 +345,7 @@ fn a_policy_has_so_many_open_records_and_no_more() {
     let policy = a_policy("restart-cart").build();
     assert_eq!(full.one(&leak(), 0), Match::OverCap(policy.reference));
     assert!(matches!(full.one(&alert(leak_of(&pod(5))), 0), Match::Known { .. }), "what is on record stays known");
-    full.known.remove(&key("rem-5"));
+    full.known.remove(&key("rem-5"), None);
     assert!(matches!(full.one(&leak(), 0), Match::Create(_)), "there is room again");
 }
 
@@ -325,4 +377,26 @@ fn a_record_may_touch_what_both_policy_and_source_may() {
             (other, _) => panic!("{policy:?} and {source:?}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn an_alert_that_says_it_begins_in_the_future_begins_no_episode_with_every_notice() {
+    let desk = usual().knows(&a_record().in_phase(Phase::Failed, 100));
+    let mut ahead = leak();
+    ahead.starts_at = at(200 + HOUR);
+    assert_eq!(desk.one(&ahead, 200), known(false));
+    ahead.starts_at = at(200 + MINUTE);
+    assert_eq!(desk.created(&ahead, 200).spec.episode, 2, "clocks differ a little");
+}
+
+#[test]
+fn what_was_cancelled_because_the_policy_changed_is_answered_anew_by_the_policy_as_it_is() {
+    let cancelled = a_record().in_phase(Phase::Cancelled, 100).because(Reason::PolicyChanged);
+    let desk = usual().knows(&cancelled);
+    assert_eq!(desk.one(&leak(), 101), known(false), "another replica may not have seen the change yet");
+    let changed = self::desk(vec![a_policy("restart-cart").limits(|limits| limits.concurrency = 7).build()]);
+    assert_eq!(changed.knows(&cancelled).created(&leak(), 101).spec.episode, 2);
+    let cancelled_by_hand = a_record().in_phase(Phase::Cancelled, 100).because(Reason::CancelRequested);
+    let changed = self::desk(vec![a_policy("restart-cart").limits(|limits| limits.concurrency = 7).build()]);
+    assert_eq!(changed.knows(&cancelled_by_hand).one(&leak(), 101), known(false));
 }

@@ -4,6 +4,7 @@ mod access;
 mod consent;
 mod crashes;
 mod deliveries;
+mod episodes;
 mod ladder;
 mod limits;
 mod outage;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Entry> {
     entries.extend(restart::stories());
     entries.extend(crashes::stories());
     entries.extend(outage::stories());
+    entries.extend(episodes::stories());
     entries.extend(access::stories());
     entries
 }
