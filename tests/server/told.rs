@@ -53,10 +53,10 @@ async fn what_is_not_taken_has_a_line_that_names_who_sent_it_and_why() {
     assert_eq!(lines.taken(), [""; 0], "what is taken has none");
 
     let other = FIRING.replace("team", "else\\nwhere");
-    let long = format!("{}{FIRING}", " ".repeat(100 << 10));
+    let endless = format!("{}{FIRING}", " ".repeat(100 << 10));
     for (body, status, said) in [
         ("{}", 400, &["source=\"prod\"", "not an Alertmanager notification"][..]),
-        (&long, 413, &["source=\"prod\"", "bodyLimit"]),
+        (&endless, 413, &["source=\"prod\"", "bodyLimit"]),
         (&other, 403, &["source=\"prod\"", "receiver=\"else where\"", "may not post as receiver"]),
     ] {
         assert_eq!(house.post(Some("alpha"), body).await.status().as_u16(), status);
