@@ -5,6 +5,7 @@
 //! say where. No I/O. Of the rest of the crate it knows only `alert`, whose matchers a policy is written in.
 
 mod crd;
+mod duration;
 mod limits;
 mod object;
 mod on_failure;

@@ -162,7 +162,10 @@ pub fn router<I: Intake>(
 
 async fn handle<I: Intake>(State(webhook): State<Arc<Webhook<I>>>, request: Request) -> Response {
     let began = Instant::now();
-    let mut response = match webhook.take(request, began + webhook.deadline).await {
+    let mut sender = Sender { client: client(&request), source: None, receiver: None };
+    let taken = webhook.take(request, began + webhook.deadline, &mut sender).await;
+    webhook.tell(&sender, &taken);
+    let mut response = match taken {
         Ok(report) => (status(&report), Json(Answer::from(report))).into_response(),
         Err(refusal) => refusal.into_response(),
     };
@@ -173,11 +176,18 @@ async fn handle<I: Intake>(State(webhook): State<Arc<Webhook<I>>>, request: Requ
     response
 }
 
+/// Who sent a request, as far as that is known: for the log.
+struct Sender {
+    client: IpAddr,
+    source: Option<Arc<Source>>,
+    receiver: Option<String>,
+}
+
 impl<I: Intake> Webhook<I> {
     /// The stages, in order.
-    async fn take(&self, request: Request, deadline: Instant) -> Result<Report, Refusal> {
+    async fn take(&self, request: Request, deadline: Instant, sender: &mut Sender) -> Result<Report, Refusal> {
         // A request's body is not Sync, so no borrow of the request may live through an await.
-        let (client, headers) = (client(&request), request.headers().clone());
+        let (client, headers) = (sender.client, request.headers().clone());
         if self.certificates && request.extensions().get() != Some(&ShownCertificate(true)) {
             self.metrics.auth_failure();
             return Err(Refusal::NoCertificate);
@@ -186,6 +196,7 @@ impl<I: Intake> Webhook<I> {
         if known.is_none() && !self.sources.may_be_signed(&headers) {
             return Err(self.stranger(&headers, client).await);
         }
+        sender.source.clone_from(&known);
         self.ready()?;
         let _memory = self.reserve(body_length(&headers), deadline).await?;
         let body = self.read(request, deadline).await?;
@@ -196,8 +207,33 @@ impl<I: Intake> Webhook<I> {
             return Err(self.stranger(&headers, client).await);
         };
         let notification = parse(body).await?;
+        sender.source = Some(Arc::clone(&source));
+        sender.receiver = Some(shortened(&notification.receiver));
         permit(&source, &notification)?;
         self.hand_over(&source, notification, deadline).await
+    }
+
+    /// Writes a line about what was not taken, whole or in part: nobody reads what Alertmanager was answered.
+    fn tell(&self, sender: &Sender, taken: &Result<Report, Refusal>) {
+        let (status, why) = match taken {
+            // That has its line, and its limit, where it is found out.
+            Err(Refusal::Unauthenticated { .. }) => return,
+            Err(refusal) => (refusal.status(), refusal.to_string()),
+            Ok(report) => match report.left_out() {
+                Some(why) => (status(report), why),
+                None => return,
+            },
+        };
+        let Some(untold) = self.throttle.may_tell(sender.client, status.as_u16()) else { return };
+        tracing::warn!(
+            client = %sender.client,
+            source = sender.source.as_ref().map(|source| source.name.as_str()),
+            receiver = sender.receiver.as_deref(),
+            status = status.as_u16(),
+            untold = (untold > 0).then_some(untold),
+            "a webhook was not taken: {}",
+            shortened(&why)
+        );
     }
 
     /// Who sends, as far as the headers tell.
@@ -314,6 +350,16 @@ fn body_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+/// What a sender wrote, on one line that it cannot make long.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 300;
+    let mut line: String = text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(MOST).is_some() {
+        line.push('…');
+    }
+    line
+}
+
 async fn parse(body: Bytes) -> Result<Notification, Refusal> {
     if body.len() < LONG_BODY {
         return Ok(Notification::parse(&body)?);
@@ -326,12 +372,7 @@ fn permit(source: &Source, notification: &Notification) -> Result<(), Refusal> {
     if source.allows_receiver(&notification.receiver) {
         return Ok(());
     }
-    tracing::warn!(
-        source = source.name,
-        receiver = notification.receiver,
-        "a webhook of a receiver that it may not use"
-    );
-    Err(Refusal::Receiver { source_name: source.name.clone(), receiver: notification.receiver.clone() })
+    Err(Refusal::Receiver { source_name: source.name.clone(), receiver: shortened(&notification.receiver) })
 }
 
 #[cfg(test)]
