@@ -93,26 +93,14 @@ struct Asked {
     kind: &'static str,
 }
 
-/// What `kubectl auth whoami` and `kubectl auth can-i` create.
-const ASKED: &[Asked] = &[
-    Asked {
-        group: "authentication.k8s.io",
-        version: "v1",
-        plural: "selfsubjectreviews",
-        singular: "selfsubjectreview",
-        kind: "SelfSubjectReview",
-    },
-    Asked {
-        group: "authorization.k8s.io",
-        version: "v1",
-        plural: "selfsubjectaccessreviews",
-        singular: "selfsubjectaccessreview",
-        kind: "SelfSubjectAccessReview",
-    },
-];
-
-/// Who everybody is that has the token.
-const USER: &str = "paramedic-sim";
+/// What `kubectl auth can-i` creates.
+const ASKED: &[Asked] = &[Asked {
+    group: "authorization.k8s.io",
+    version: "v1",
+    plural: "selfsubjectaccessreviews",
+    singular: "selfsubjectaccessreview",
+    kind: "SelfSubjectAccessReview",
+}];
 
 /// Group, version, kind and verbs of a subresource.
 fn subresource<'a>(kind: &'a KindInfo, name: &str) -> (&'a str, &'a str, &'a str, &'static [&'static str]) {
@@ -278,18 +266,14 @@ fn described(kind: &KindInfo) -> Value {
     row
 }
 
-/// Whether reviews of who their creator is, or may do, are created at that path.
+/// Whether reviews of what their creator may do are created at that path.
 pub fn is_review(path: &str) -> bool {
     ASKED.iter().any(|known| path == format!("/apis/{}/{}/{}", known.group, known.version, known.plural))
 }
 
-/// The answer to such a review: the one user, and everything.
+/// The answer to such a review: everything.
 pub fn review(mut asked: Value) -> Value {
-    asked["status"] = if asked["kind"] == "SelfSubjectReview" {
-        json!({"userInfo": {"username": USER, "groups": ["system:authenticated"]}})
-    } else {
-        json!({"allowed": true, "reason": "the simulated cluster permits everything"})
-    };
+    asked["status"] = json!({"allowed": true, "reason": "the simulated cluster permits everything"});
     asked
 }
 
@@ -338,7 +322,5 @@ mod tests {
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
         assert!(is_review(path) && !is_review("/api/v1/pods"));
         assert_eq!(review(json!({"spec": {}}))["status"]["allowed"], true);
-        let who = review(json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}));
-        assert_eq!(who["status"]["userInfo"]["username"], USER);
     }
 }

@@ -55,13 +55,14 @@ pub async fn tell_notices(
 ) {
     while let Some(told) = heard.recv().await {
         let Told { by, labels, state, again, repeat, answer } = told;
-        let name = alert_of(&labels);
+        let name = labels.alertname().unwrap_or("an alert without a name");
+        let about = named_pod(&labels);
         let who = if by.is_empty() { String::new() } else { format!("{by} ") };
         let what = match state {
-            State::Firing if repeat => format!("{who}tells once more that {name} fires"),
-            State::Firing if again => format!("{who}comes again: {name} fires"),
-            State::Firing => format!("{who}tells Paramedic that {name} fires"),
-            State::Resolved => format!("{who}tells Paramedic that {name} is over"),
+            State::Firing if repeat => format!("{who}tells once more that {name} fires{about}"),
+            State::Firing if again => format!("{who}comes again: {name} fires{about}"),
+            State::Firing => format!("{who}tells Paramedic that {name} fires{about}"),
+            State::Resolved => format!("{who}tells Paramedic that {name} is over{about}"),
         };
         let taken = answer.as_ref().is_ok_and(|code| (200..300).contains(code));
         let (mood, answer) = match answer {
@@ -84,11 +85,10 @@ pub async fn tell_notices(
     }
 }
 
-/// An alert, with the pod that it names; one of somebody's own may name none.
-fn alert_of(labels: &Labels) -> String {
-    let name = labels.alertname().unwrap_or("an alert without a name");
+/// The pod that an alert names, as the end of a sentence; one of somebody's own may name none.
+fn named_pod(labels: &Labels) -> String {
     let pod = labels.get("exported_pod").or_else(|| labels.get("pod")).filter(|pod| !pod.is_empty());
-    pod.map_or_else(|| name.to_owned(), |pod| format!("{name} for {pod}"))
+    pod.map(|pod| format!(" for {pod}")).unwrap_or_default()
 }
 
 /// Watches the application's memory and its crashes.
@@ -227,10 +227,10 @@ mod tests {
 
     #[test]
     fn an_alert_that_names_no_pod_is_told_without_one() {
-        let of = |labels: serde_json::Value| alert_of(&serde_json::from_value(labels).unwrap());
-        assert_eq!(of(serde_json::json!({ "alertname": "X" })), "X");
-        assert_eq!(of(serde_json::json!({ "alertname": "X", "pod": "" })), "X");
-        assert_eq!(of(serde_json::json!({ "alertname": "X", "pod": "a" })), "X for a");
-        assert_eq!(of(serde_json::json!({ "alertname": "X", "pod": "exporter", "exported_pod": "a" })), "X for a");
+        let of = |labels: serde_json::Value| named_pod(&serde_json::from_value(labels).unwrap());
+        assert_eq!(of(serde_json::json!({ "alertname": "X" })), "");
+        assert_eq!(of(serde_json::json!({ "alertname": "X", "pod": "" })), "");
+        assert_eq!(of(serde_json::json!({ "alertname": "X", "pod": "a" })), " for a");
+        assert_eq!(of(serde_json::json!({ "alertname": "X", "pod": "exporter", "exported_pod": "a" })), " for a");
     }
 }
