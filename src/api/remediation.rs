@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Limits, Mode, ObjectRef, Step, TargetSpec, policy::is_zero};
+use super::{Limits, Mode, ObjectRef, OnFailure, Step, TargetSpec, policy::is_zero};
 use crate::alert::{Fingerprint, Labels, Matcher};
 
 /// What was decided when the alert arrived. Nobody can change it afterwards.
@@ -59,6 +59,9 @@ pub struct RemediationSpec {
     pub steps: Vec<Step>,
     /// The limits, defaults filled in, as they were.
     pub limits: Limits,
+    /// Who is told when it failed, as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<OnFailure>,
     /// The policy's priority, as it was.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub priority: i32,
@@ -454,6 +457,8 @@ pub enum Reason {
     ApiUnavailable,
     /// Paramedic's service account may not ask what has to be answered before acting.
     Forbidden,
+    /// The audit log cannot be written.
+    AuditUnavailable,
     /// The target changed between the look and the act.
     TargetChanged,
     /// Another remediation is about the same target.
@@ -512,6 +517,7 @@ impl Reason {
             Self::Disruption => "Disruption",
             Self::ApiUnavailable => "ApiUnavailable",
             Self::Forbidden => "Forbidden",
+            Self::AuditUnavailable => "AuditUnavailable",
             Self::TargetChanged => "TargetChanged",
             Self::SameTarget => "SameTarget",
             Self::CancelRequested => "CancelRequested",

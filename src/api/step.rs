@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use super::PositiveDuration;
+use super::{PositiveDuration, Query, limits::DAY};
 
 /// One rung: exactly one action, and how to tell that it helped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,9 +99,23 @@ pub struct RestartPod {
     /// `Evict` honours PodDisruptionBudgets, `Delete` does not. Default `Evict`.
     #[serde(default)]
     pub method: RestartMethod,
-    /// How long the pod gets to shut down; the pod's own setting where this is absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// How long the pod gets to shut down, at most a day; the pod's own setting where this is absent.
+    #[schemars(extend("x-kubernetes-validations" = [{
+        "rule": "duration(self) <= duration('24h')",
+        "message": "is longer than the 24h that a pod may take to shut down",
+    }]))]
+    #[serde(default, deserialize_with = "at_most_a_day", skip_serializing_if = "Option::is_none")]
     pub grace_period: Option<PositiveDuration>,
+}
+
+/// A pod that is still there a day later helps nobody: its remediation has ended long before.
+fn at_most_a_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<PositiveDuration>, D::Error> {
+    let duration = Option::<PositiveDuration>::deserialize(deserializer)?;
+    if let Some(duration) = duration.filter(|duration| *duration > DAY) {
+        let why = format!("`{duration}` is longer than the 24h that a pod may take to shut down");
+        return Err(serde::de::Error::custom(why));
+    }
+    Ok(duration)
 }
 
 /// How a pod is ended.
@@ -120,7 +134,7 @@ pub enum RestartMethod {
 pub struct RolloutRestart {}
 
 /// When a step has helped: the subject is healthy and the alert is gone, unbroken for a while, in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = [{
     // The defaults are filled in before this is evaluated.
@@ -134,14 +148,21 @@ pub struct Verify {
     /// How long after the action it may take. A remediation may take an hour in all, so those of its steps together must
     /// not be longer. Default `5m`.
     pub within: PositiveDuration,
-    /// How long health and silence must last unbroken. Set it to the rule's `for` plus two evaluations, or a relapse is
+    /// How long health and silence must last unbroken, at least. Where a Prometheus of the alert's source can be asked, the
+    /// rule's `for` plus two evaluations goes before it if that is longer; where none can, set it to that, or a relapse is
     /// taken for a success. Default `1m`.
     pub stable_for: PositiveDuration,
+    /// PromQL that must hold, too: a comparison that leaves series, such as `sum(up{job="shop"}) >= 3`. Where it leaves none,
+    /// nobody can tell whether it does not hold or there is no data, and that is no success; with `bool`
+    /// (`sum(up{job="shop"}) >= bool 3`) a 0 says that it does not hold, and the next step follows. `{{ $labels.NAME }}` in a
+    /// string is a label of the alert, escaped. Only Prometheus can tell whether it is right PromQL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<Query>,
 }
 
 impl Default for Verify {
     fn default() -> Self {
-        Self { within: PositiveDuration::from_secs(300), stable_for: PositiveDuration::from_secs(60) }
+        Self { within: PositiveDuration::from_secs(300), stable_for: PositiveDuration::from_secs(60), query: None }
     }
 }
 
@@ -166,8 +187,30 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_has_a_day_to_shut_down_at_most() {
+        let with = |grace: &str| serde_json::from_str::<RestartPod>(&format!(r#"{{"gracePeriod":{grace}}}"#));
+        assert_eq!(with("null").unwrap().grace_period, None);
+        assert_eq!(with(r#""24h""#).unwrap().grace_period, Some(DAY));
+        for far in ["25h", "5124095576030431h", "99999999999999999999h"] {
+            let error = with(&format!("\"{far}\"")).unwrap_err().to_string();
+            assert!(error.contains("is longer than"), "{far}: {error}");
+        }
+    }
+
+    #[test]
     fn a_verification_that_could_never_succeed_is_refused() {
         let error = serde_json::from_str::<Step>(r#"{"restartPod":{},"verify":{"within":"30s"}}"#).unwrap_err();
         assert!(error.to_string().contains("stableFor"), "{error}");
+    }
+
+    #[test]
+    fn a_query_that_can_be_none_is_refused_where_it_stands() {
+        let step = |query: &str| {
+            let step = serde_json::json!({ "restartPod": {}, "verify": { "query": query } });
+            serde_json::from_value::<Step>(step)
+        };
+        let taken = step("sum(up) >= 3").unwrap();
+        assert_eq!(taken.verify.query.map(|query| query.to_string()).as_deref(), Some("sum(up) >= 3"));
+        assert_eq!(step("sum(up >= 3").unwrap_err().to_string(), "`(` in the query has no counterpart");
     }
 }

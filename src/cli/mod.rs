@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod answer;
+mod audit;
 mod cancel;
 mod check;
 mod completions;
@@ -58,6 +59,8 @@ enum Command {
     Explain(explain::Args),
     /// Says why a remediation is where it is: each check, and the input that would have changed it.
     Why(why::Args),
+    /// Says whether an audit log is whole.
+    Audit(audit::Args),
     /// Prints the custom resource definitions.
     Crd(crd::Args),
     /// Prints what makes a shell complete this program's arguments.
@@ -99,6 +102,7 @@ pub fn run() -> ExitCode {
         Command::Deny(args) => answer::run(&args, Decision::Deny),
         Command::Explain(args) => explain::run(&args),
         Command::Why(args) => why::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args, command()),
         Command::Leash(args) => leash::run(&args),

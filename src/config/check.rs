@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use super::{Access, Config, SourceConfig, UNAUTHENTICATED};
+use axum::http::HeaderName;
+
+use super::{Access, AuditTo, Config, SourceConfig, UNAUTHENTICATED};
 use crate::{api::PositiveDuration, policy::ALL_NAMESPACES};
 
 /// Settings that cannot work, alone or together; each says what to do.
@@ -25,17 +27,29 @@ pub enum Contradiction {
         why: &'static str,
     },
     /// No credential, or two.
-    #[error("source `{0}` needs exactly one of tokenFile and basicAuth")]
+    #[error("source `{0}` needs exactly one of tokenFile, basicAuth and hmac")]
     Credential(String),
+    /// A header that no request can have.
+    #[error("source `{source_name}`: hmac.{field}: `{header}` is no name of a header")]
+    Header {
+        /// The source.
+        source_name: String,
+        /// `header` or `timestampHeader`.
+        field: &'static str,
+        /// What was written.
+        header: String,
+    },
     /// A list that allows nothing, or `*` among others.
     #[error("source `{0}`: namespaces must list namespaces by name, or be [\"*\"] alone")]
     SourceNamespaces(String),
     /// A list that allows nothing.
     #[error("source `{0}`: receivers is empty, so that nothing it sends would be taken; leave it out to allow all")]
     SourceReceivers(String),
-    /// An Alertmanager stands for a source that there is none of.
-    #[error("alertmanagers[{index}].source: there is no source `{source_name}`; there are: {known}")]
+    /// An Alertmanager or a Prometheus stands for a source that there is none of.
+    #[error("{list}[{index}].source: there is no source `{source_name}`; there are: {known}")]
     NoSuchSource {
+        /// The list.
+        list: &'static str,
         /// Its place in the list.
         index: usize,
         /// What it names.
@@ -44,12 +58,28 @@ pub enum Contradiction {
         known: String,
     },
     /// Not an address that can be asked.
-    #[error("alertmanagers[{index}].url: `{url}` is not an http or https address")]
+    #[error("{list}[{index}].url: `{url}` is not an http or https address")]
     Url {
+        /// The list.
+        list: &'static str,
         /// Its place in the list.
         index: usize,
         /// What was written.
         url: String,
+    },
+    /// A receiver whose webhooks would be refused.
+    #[error(
+        "alertmanagers[{index}].receiver: source `{source_name}` may not post as `{receiver}`; it may as: {allowed}"
+    )]
+    Receiver {
+        /// Its place in the list.
+        index: usize,
+        /// The receiver.
+        receiver: String,
+        /// The source that it stands for.
+        source_name: String,
+        /// What that allows.
+        allowed: String,
     },
     /// Two ways to log in.
     #[error("{list}[{index}] has basicAuth and tokenFile; a request can carry one of them")]
@@ -100,7 +130,8 @@ pub fn contradictions(config: &Config) -> Vec<Contradiction> {
         found.push(Contradiction::OpenToAll(config.listen));
     }
     sources(&config.sources, &mut found);
-    alertmanagers(config, &mut found);
+    monitors(config, &mut found);
+    receivers(config, &mut found);
     let leader = config.leader;
     if leader.action_timeout.get().saturating_add(leader.renew_every.get()) >= leader.lease_duration.get() {
         found.push(Contradiction::Lease {
@@ -124,6 +155,11 @@ pub fn contradictions(config: &Config) -> Vec<Contradiction> {
     if config.identity.is_empty() {
         found.push(Contradiction::Empty("identity"));
     }
+    if let Some(AuditTo::File(file)) = &config.audit.to
+        && file.as_os_str().is_empty()
+    {
+        found.push(Contradiction::Empty("audit.to.file"));
+    }
     found
 }
 
@@ -143,8 +179,18 @@ fn sources(sources: &[SourceConfig], found: &mut Vec<Contradiction>) {
         if let Some(why) = why {
             found.push(Contradiction::SourceName { index, name: name.clone(), why });
         }
-        if source.token_file.is_some() == source.basic_auth.is_some() {
+        let credentials = [source.token_file.is_some(), source.basic_auth.is_some(), source.hmac.is_some()];
+        if credentials.into_iter().filter(|there| *there).count() != 1 {
             found.push(Contradiction::Credential(name.clone()));
+        }
+        if let Some(hmac) = &source.hmac {
+            let headers = [("header", Some(&hmac.header)), ("timestampHeader", hmac.timestamp_header.as_ref())];
+            for (field, header) in headers {
+                if let Some(header) = header.filter(|header| HeaderName::from_bytes(header.as_bytes()).is_err()) {
+                    let (source_name, header) = (name.clone(), header.clone());
+                    found.push(Contradiction::Header { source_name, field, header });
+                }
+            }
         }
         let star = source.namespaces.iter().any(|namespace| namespace == ALL_NAMESPACES);
         let empty = source.namespaces.iter().any(String::is_empty);
@@ -157,23 +203,38 @@ fn sources(sources: &[SourceConfig], found: &mut Vec<Contradiction>) {
     }
 }
 
-fn alertmanagers(config: &Config, found: &mut Vec<Contradiction>) {
+fn monitors(config: &Config, found: &mut Vec<Contradiction>) {
+    let alertmanagers = config.alertmanagers.iter().enumerate();
+    let prometheus = config.prometheus.iter().enumerate();
+    let monitors = alertmanagers
+        .map(|(index, one)| ("alertmanagers", index, &one.url, &one.source, one.access()))
+        .chain(prometheus.map(|(index, one)| ("prometheus", index, &one.url, &one.source, one.access())));
     let mut known: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
     if known.is_empty() {
         known.push(UNAUTHENTICATED);
     }
-    for (index, alertmanager) in config.alertmanagers.iter().enumerate() {
+    for (list, index, url, source, with) in monitors {
         let http = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-        if !alertmanager.url.parse().is_ok_and(|url| http(&url)) {
-            found.push(Contradiction::Url { index, url: alertmanager.url.clone() });
+        if !url.parse().is_ok_and(|url| http(&url)) {
+            found.push(Contradiction::Url { list, index, url: url.clone() });
         }
-        access("alertmanagers", index, &alertmanager.access(), found);
-        if !known.contains(&alertmanager.source.as_str()) {
-            found.push(Contradiction::NoSuchSource {
-                index,
-                source_name: alertmanager.source.clone(),
-                known: known.join(", "),
-            });
+        access(list, index, &with, found);
+        if !known.contains(&source.as_str()) {
+            let (source_name, known) = (source.clone(), known.join(", "));
+            found.push(Contradiction::NoSuchSource { list, index, source_name, known });
+        }
+    }
+}
+
+/// What is read for a receiver may lead to no more than what that one may post.
+fn receivers(config: &Config, found: &mut Vec<Contradiction>) {
+    for (index, alertmanager) in config.alertmanagers.iter().enumerate() {
+        let source = config.sources.iter().find(|source| source.name == alertmanager.source);
+        if let Some(allowed) = source.and_then(|source| source.receivers.as_ref())
+            && let Some(receiver) = alertmanager.receiver.as_ref().filter(|receiver| !allowed.contains(receiver))
+        {
+            let (receiver, source_name) = (receiver.clone(), alertmanager.source.clone());
+            found.push(Contradiction::Receiver { index, receiver, source_name, allowed: allowed.join(", ") });
         }
     }
 }
@@ -227,6 +288,22 @@ mod tests {
             wrong("{sources: [{name: prod, tokenFile: /t}], alertmanagers: [{url: 'am:9093', source: prd}]}");
         assert!(problems[0].contains("not an http"), "{problems:?}");
         assert!(problems[1].contains("no source `prd`; there are: prod"), "{problems:?}");
+        assert_eq!(wrong("prometheus: [{url: 'http://prometheus:9090', source: unauthenticated}]"), [""; 0]);
+        let problems = wrong("prometheus: [{url: 'prometheus:9090', source: prod}]");
+        assert_eq!(problems[0], "prometheus[0].url: `prometheus:9090` is not an http or https address");
+        assert!(problems[1].starts_with("prometheus[0].source: there is no source `prod`"), "{problems:?}");
+    }
+
+    #[test]
+    fn what_is_read_for_a_receiver_is_what_it_may_post() {
+        let read = |receivers: &str| {
+            let alertmanager = "alertmanagers: [{url: 'http://am:9093', source: prod, receiver: paramedic}]";
+            wrong(&format!("{{sources: [{{name: prod, tokenFile: /t{receivers}}}], {alertmanager}}}"))
+        };
+        assert_eq!(read(""), [""; 0]);
+        assert_eq!(read(", receivers: [team, paramedic]"), [""; 0]);
+        let refused = "alertmanagers[0].receiver: source `prod` may not post as `paramedic`; it may as: team, pager";
+        assert_eq!(read(", receivers: [team, pager]"), [refused]);
     }
 
     #[test]
@@ -240,6 +317,14 @@ mod tests {
         assert_eq!(twice, ["alertmanagers[0] has basicAuth and tokenFile; a request can carry one of them"]);
         let never = peer("caFile: /ca, insecureSkipVerify: true");
         assert!(never[0].contains("which never looks at it"), "{never:?}");
+    }
+
+    #[test]
+    fn a_signature_is_a_credential_and_is_in_a_header() {
+        assert_eq!(wrong("sources: [{name: g, hmac: {secretFile: /s, timestampHeader: X-Time}}]"), [""; 0]);
+        let both = wrong("sources: [{name: g, tokenFile: /t, hmac: {secretFile: /s, header: 'no header'}}]");
+        assert!(both[0].contains("exactly one of"), "{both:?}");
+        assert!(both[1].contains("hmac.header: `no header`"), "{both:?}");
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub const UNAUTHENTICATED: &str = "unauthenticated";
 pub struct Config {
     /// Where the webhook and the health checks are served. Default `127.0.0.1:8080`.
     pub listen: SocketAddr,
+    /// TLS on `listen`. Default: none, plain HTTP.
+    pub tls: Option<TlsConfig>,
     /// Where `/metrics` is served. Default `127.0.0.1:9090`.
     pub metrics_listen: SocketAddr,
     /// Consent to take alerts from anybody who can reach `listen`, although that is not loopback. Default `false`.
@@ -38,10 +40,14 @@ pub struct Config {
     pub request_deadline: PositiveDuration,
     /// What is logged, and how.
     pub log: Log,
+    /// The audit log.
+    pub audit: AuditConfig,
     /// Who may send alerts. Without any, whoever reaches `listen` may.
     pub sources: Vec<SourceConfig>,
     /// The Alertmanagers that are asked whether an alert still fires.
     pub alertmanagers: Vec<AlertmanagerConfig>,
+    /// The Prometheus servers that are asked about alerts' rules, and steps' queries.
+    pub prometheus: Vec<PrometheusConfig>,
     /// Files of policies, and directories of such files. Reloaded when they change.
     pub policies: Vec<PathBuf>,
     /// Namespaces in which nothing is done, whatever a policy says, one that names them included. Default `kube-system`,
@@ -75,6 +81,26 @@ pub struct Log {
     pub filter: String,
 }
 
+/// The audit log: one JSON line an event, each bound to the one before it by its hash. Without one of its lines written
+/// before it, no action begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// Where it goes: `stdout`, or `{file: PATH}`. Default: there is none. A file's chain goes on after a restart; it may
+    /// be moved away while it is written to.
+    pub to: Option<AuditTo>,
+}
+
+/// Where an audit log goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AuditTo {
+    /// To standard output, which has nothing else in it: logs go to standard error. Each start begins a chain.
+    Stdout,
+    /// To the end of this file. No other process may write to it.
+    File(PathBuf),
+}
+
 /// The form of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -86,7 +112,21 @@ pub enum LogFormat {
     Json,
 }
 
-/// A credential, and what its alerts may lead to. Exactly one of `tokenFile` and `basicAuth` is set.
+/// TLS on the port of the webhook. Every file is read again when it changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TlsConfig {
+    /// A file with the certificate, in PEM, and those that lead to its authority.
+    pub cert_file: PathBuf,
+    /// A file with its private key, in PEM.
+    pub key_file: PathBuf,
+    /// A file with the authorities, in PEM, of one of which every sender must show a certificate, beside its credential.
+    /// Health checks need none. Default: senders need none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// A credential, and what its alerts may lead to. Exactly one of `tokenFile`, `basicAuth` and `hmac` is set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SourceConfig {
@@ -99,6 +139,9 @@ pub struct SourceConfig {
     /// A user name and the file of its password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
+    /// A secret that each body is signed with, as Grafana does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hmac: Option<HmacConfig>,
     /// The namespaces that its alerts may lead to: whoever can write an alerting rule can write any `namespace` label.
     /// Default `["*"]`, all.
     #[serde(default = "all_namespaces")]
@@ -118,6 +161,22 @@ pub struct BasicAuth {
     pub password_file: PathBuf,
 }
 
+/// How bodies are signed: HMAC-SHA256 over the body, or over a time, `:` and the body, in hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HmacConfig {
+    /// A file with the secret. It may hold several, one a line, so that an old one holds until every sender has the new
+    /// one. Reloaded when it changes.
+    pub secret_file: PathBuf,
+    /// The header that has the signature. Default `X-Grafana-Alerting-Signature`.
+    #[serde(default = "signature_header")]
+    pub header: String,
+    /// The header that has the time of signing, in seconds since 1970, where that is signed too: a request that is more
+    /// than five minutes off is refused then. Default: none; whoever has seen a request could send it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp_header: Option<String>,
+}
+
 /// An Alertmanager that is asked whether an alert still fires.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -126,6 +185,13 @@ pub struct AlertmanagerConfig {
     pub url: String,
     /// The source that it stands for: alerts read from it may lead to what that source's may.
     pub source: String,
+    /// The receiver in its configuration that posts to Paramedic, by name. What fires for that one is read now and then, so
+    /// that an alert whose webhook was lost is found. Default: the source's `receivers`; without those nothing is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receiver: Option<String>,
+    /// How often that is read. Default `1m`.
+    #[serde(default = "poll_interval")]
+    pub poll_interval: PositiveDuration,
     /// A user name and the file of its password, where it asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
@@ -147,7 +213,36 @@ pub struct AlertmanagerConfig {
     #[serde(default = "resend_interval")]
     pub resend_interval: PositiveDuration,
     /// How long it may take to answer. Default `2s`.
-    #[serde(default = "alertmanager_timeout")]
+    #[serde(default = "monitor_timeout")]
+    pub timeout: PositiveDuration,
+}
+
+/// A Prometheus that is asked about alerts' rules, and steps' queries; or what speaks its HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PrometheusConfig {
+    /// Its address, with the prefix of its routes if it has one: `http://prometheus.monitoring:9090`.
+    pub url: String,
+    /// The source whose alerts its rules make.
+    pub source: String,
+    /// A user name and the file of its password, where it asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuth>,
+    /// A file with a bearer token, where a proxy before it asks for one. Not together with `basicAuth`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// A file with the certificates, in PEM, that its own is checked against. Default: the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// The certificate that Paramedic shows, where it asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<ClientCertificate>,
+    /// Consent to believe whoever answers at that address, whatever certificate is shown: what it says about alerts could
+    /// then be anybody's. Default `false`.
+    #[serde(default)]
+    pub insecure_skip_verify: bool,
+    /// How long it may take to answer. Default `2s`.
+    #[serde(default = "monitor_timeout")]
     pub timeout: PositiveDuration,
 }
 
@@ -199,6 +294,19 @@ impl AlertmanagerConfig {
     }
 }
 
+impl PrometheusConfig {
+    /// How to log in to it.
+    pub fn access(&self) -> Access {
+        Access {
+            basic_auth: self.basic_auth.clone(),
+            token_file: self.token_file.clone(),
+            ca_file: self.ca_file.clone(),
+            client_certificate: self.client_certificate.clone(),
+            insecure_skip_verify: self.insecure_skip_verify,
+        }
+    }
+}
+
 /// How the replica that acts is elected. `actionTimeout` and `renewEvery` together are less than `leaseDuration`, so
 /// that an action begun at the last moment is over before another replica may begin one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -228,13 +336,16 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            tls: None,
             metrics_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
             allow_unauthenticated: false,
             body_limit: ByteSize::mebi(16),
             request_deadline: PositiveDuration::from_secs(5),
             log: Log::default(),
+            audit: AuditConfig::default(),
             sources: Vec::new(),
             alertmanagers: Vec::new(),
+            prometheus: Vec::new(),
             policies: Vec::new(),
             protected_namespaces: ["kube-system", "kube-public", "kube-node-lease", "monitoring"]
                 .map(str::to_owned)
@@ -275,10 +386,18 @@ fn all_namespaces() -> Vec<String> {
     vec![crate::policy::ALL_NAMESPACES.to_owned()]
 }
 
+fn signature_header() -> String {
+    "X-Grafana-Alerting-Signature".to_owned()
+}
+
 const fn resend_interval() -> PositiveDuration {
     PositiveDuration::from_secs(90)
 }
 
-const fn alertmanager_timeout() -> PositiveDuration {
+const fn poll_interval() -> PositiveDuration {
+    PositiveDuration::from_secs(60)
+}
+
+const fn monitor_timeout() -> PositiveDuration {
     PositiveDuration::from_secs(2)
 }

@@ -89,7 +89,8 @@ const STAGES: [(&str, Stage); 11] = [
 ];
 
 /// The checks that come before the target is needed, in order; the target's own follows them.
-const FIRST: [(&str, fn(&Candidate<'_>) -> Result<(), Refusal>); 2] = [("pause", pause), ("evidence", evidence)];
+const FIRST: [(&str, fn(&Candidate<'_>) -> Result<(), Refusal>); 3] =
+    [("pause", pause), ("audit", audit), ("evidence", evidence)];
 
 /// The name of the check that the target was found.
 const TARGET: &str = "target";
@@ -189,6 +190,14 @@ fn pause(candidate: &Candidate<'_>) -> Result<(), Refusal> {
             let reason = if *forbidden { Reason::Forbidden } else { Reason::ApiUnavailable };
             Err(Refusal::wait(reason, format!("whether a Pause is in force cannot be told: {why}")))
         }
+    }
+}
+
+/// What cannot be told afterwards is not done. A dry run does nothing.
+fn audit(candidate: &Candidate<'_>) -> Result<(), Refusal> {
+    match candidate.world.audit {
+        Some(why) if candidate.in_force.mode != Mode::DryRun => Err(Refusal::wait(Reason::AuditUnavailable, why)),
+        _ => Ok(()),
     }
 }
 

@@ -1,8 +1,13 @@
-//! What is known about an alert, from what its Alertmanagers and its notices say. Pure.
+//! What is known about an alert, from what its Alertmanagers, its rules' evaluations and its notices say. Pure.
+
+mod rules;
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+
+pub use rules::{Evaluated, RulesAnswer};
+pub(super) use rules::{after_acting, before_acting, evaluated, query_now, quiet_for, rule_about_subject, same_labels};
 
 use super::world::Evidence;
 use crate::{
@@ -73,7 +78,7 @@ pub fn told(spec: &RemediationSpec, status: &RemediationStatus, max_age: Duratio
     // Not how long ago that is: what a wait says is written anew where it differs.
     let at = last_seen.round(jiff::Unit::Second).unwrap_or(last_seen);
     Evidence::Unknown(format!(
-        "the alert was last heard of at {at}, longer ago than evidenceMaxAge, and no Alertmanager can be asked"
+        "the alert was last heard of at {at}, longer ago than evidenceMaxAge, and nobody can be asked"
     ))
 }
 

@@ -10,7 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::{
-    Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow, Recovery, Scene, SiblingNow, World,
+    Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow, QueryNow, Recovery, Scene, Seen,
+    SiblingNow, World,
     machine::{self},
 };
 use crate::{
@@ -133,6 +134,7 @@ pub(crate) fn a_policy(name: &str) -> PolicyFixture {
         steps: vec![restart_pod(), rollout_restart()],
         limits: Limits::default(),
         priority: 0,
+        on_failure: None,
     };
     PolicyFixture { name: name.to_owned(), namespace: "shop".to_owned(), spec }
 }
@@ -229,6 +231,7 @@ pub(crate) fn a_record_of(policy: &Policy) -> RecordFixture {
         limits: policy.spec.limits.clone(),
         priority: policy.spec.priority,
         outranked_by: Vec::new(),
+        on_failure: None,
     };
     RecordFixture { key: key("rem-1"), spec, status: RemediationStatus::default(), version: 1 }
 }
@@ -441,6 +444,7 @@ pub(crate) fn a_world() -> WorldFixture {
         ledger: Ledger::default(),
         shadow: Ledger::default(),
         max_concurrent: 10,
+        audit: None,
         siblings: Vec::new(),
     }
 }
@@ -456,6 +460,7 @@ pub(crate) struct WorldFixture {
     pub(crate) ledger: Ledger,
     pub(crate) shadow: Ledger,
     pub(crate) max_concurrent: usize,
+    pub(crate) audit: Option<String>,
     pub(crate) siblings: Vec<SiblingNow>,
 }
 
@@ -501,6 +506,12 @@ impl WorldFixture {
 
     pub(crate) fn paused(mut self, pause: Result<&str, &str>) -> Self {
         self.pause = pause.map(|reason| Some(reason.to_owned())).map_err(|why| why.to_owned().into());
+        self
+    }
+
+    /// The audit log cannot be written.
+    pub(crate) fn unaudited(mut self, why: &str) -> Self {
+        self.audit = Some(why.to_owned());
         self
     }
 
@@ -560,7 +571,26 @@ impl WorldFixture {
 
     /// That is how the subject is, and has been since.
     pub(crate) fn recovery(mut self, health: Health, evidence: Evidence, good_since: Option<i64>) -> Self {
-        self.observed = Some(Observed::Recovery(Recovery { health, evidence, good_since: good_since.map(at) }));
+        let seen = a_look(health, evidence);
+        self.observed = Some(Observed::Recovery(Recovery { seen, good_since: good_since.map(at) }));
+        self
+    }
+
+    /// The step's query is found so.
+    pub(crate) fn query(self, query: QueryNow) -> Self {
+        self.seen_too(|seen| seen.query = Some(query))
+    }
+
+    /// The alert's rule asks for so much quiet.
+    pub(crate) fn quiet_for(self, quiet: i64) -> Self {
+        self.seen_too(|seen| seen.quiet_for = Some(SignedDuration::from_secs(quiet)))
+    }
+
+    fn seen_too(mut self, change: impl FnOnce(&mut Seen)) -> Self {
+        match &mut self.observed {
+            Some(Observed::Recovery(recovery)) => change(&mut recovery.seen),
+            other => panic!("no recovery was seen, but {other:?}"),
+        }
         self
     }
 
@@ -584,6 +614,7 @@ impl WorldFixture {
             ledger: &self.ledger,
             shadow: &self.shadow,
             max_concurrent: self.max_concurrent,
+            audit: self.audit.as_deref(),
             protections: crate::protections::Protections::default(),
         };
         then(&world)
@@ -593,6 +624,11 @@ impl WorldFixture {
     pub(crate) fn next(&self, record: &RecordFixture, seconds: i64) -> Next {
         self.with(&record.key, |world| machine::next(&record.spec, &record.status, world, at(seconds)))
     }
+}
+
+/// A look at a subject whose step has no query, and whose rule nobody knows.
+pub(crate) fn a_look(health: Health, evidence: Evidence) -> Seen {
+    Seen { health, evidence, query: None, quiet_for: None }
 }
 
 // ---- what came of it

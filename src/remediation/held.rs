@@ -7,12 +7,11 @@ use tokio::time::Instant;
 
 use super::{
     index::is_older,
-    world::{Evidence, Recovery},
+    world::{Recovery, Seen},
 };
 use crate::{
     action::Outcome,
     api::{ActionOutcome, AlertPhase, Phase, Reason, Remediation, RemediationStatus},
-    target::Health,
 };
 
 /// An open record, and what is known of it beyond what is written.
@@ -32,6 +31,8 @@ pub(super) struct Held {
     pub(super) unknown_since: Option<Instant>,
     /// Since when its subject has been well and its alert quiet, without a break.
     pub(super) good_since: Option<Timestamp>,
+    /// How long that must last for the alert's rule, by whoever knew it last.
+    pub(super) quiet_for: Option<SignedDuration>,
     /// What is known may not be what is written: it has to be read again first.
     pub(super) stale: bool,
     /// A write that began an action got no answer.
@@ -58,6 +59,7 @@ impl Held {
             unanswered: None,
             unknown_since: None,
             good_since: None,
+            quiet_for: None,
             stale: false,
             in_doubt: None,
         }
@@ -138,10 +140,11 @@ impl Held {
     }
 
     /// What a look at the subject adds up to, with the time it has been good.
-    pub(super) fn recovery(&mut self, health: Health, evidence: Evidence, now: Timestamp) -> Recovery {
-        let good = health == Health::Healthy && matches!(evidence, Evidence::Clear { .. } | Evidence::Unasked);
-        self.good_since = if good { self.good_since.or(Some(now)) } else { None };
-        Recovery { health, evidence, good_since: self.good_since }
+    pub(super) fn recovery(&mut self, seen: Seen, now: Timestamp) -> Recovery {
+        self.good_since = if seen.is_good() { self.good_since.or(Some(now)) } else { None };
+        // A Prometheus that does not answer for a moment has not changed its rule.
+        self.quiet_for = seen.quiet_for.or(self.quiet_for);
+        Recovery { seen: Seen { quiet_for: self.quiet_for, ..seen }, good_since: self.good_since }
     }
 }
 

@@ -3,19 +3,19 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::future::join_all;
+use futures::future::{OptionFuture, join_all};
 use jiff::Timestamp;
 use kube::{Api, Client, api::ListParams, core::DeserializeGuard};
 use tokio::time::timeout;
 
 use super::{
-    evidence::{self, LivingSubject, PeerAnswer},
-    world::{Evidence, PauseUnknown, Scene, SiblingNow},
+    ask::{self, Answers},
+    evidence::{self, LivingSubject},
+    world::{Evidence, PauseUnknown, Scene, Seen, SiblingNow},
 };
 use crate::{
-    alert::Matcher,
     api::{Action, Mode, Pause, PauseScope, Remediation, RemediationSpec, RemediationStatus, Step},
-    clients::{Alertmanager, PeerAlert},
+    clients::Monitors,
     clock::Clock,
     target::{Health, Lookup, Pods, Resolved, Resolver, Unresolved, WorkloadState},
 };
@@ -28,8 +28,8 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Looker {
     /// A client that does not retry by itself.
     pub client: Client,
-    /// The Alertmanagers by the source that each stands for.
-    pub alertmanagers: Arc<BTreeMap<String, Vec<Alertmanager>>>,
+    /// Who can be asked about the alerts of each source.
+    pub monitors: Arc<BTreeMap<String, Monitors>>,
     /// Paramedic's own namespace, where a Pause may be for the whole cluster.
     pub own_namespace: String,
     /// The namespaces that nobody may touch.
@@ -40,20 +40,7 @@ pub struct Looker {
     pub clock: Clock,
 }
 
-/// What was seen of a record's subject after its action.
-pub struct Seen {
-    /// Whether the subject is well.
-    pub health: Health,
-    /// Whether its alert is over.
-    pub evidence: Evidence,
-}
-
 impl Looker {
-    /// Whether anybody can be asked about this source's alerts.
-    pub fn can_ask(&self, source: &str) -> bool {
-        self.alertmanagers.get(source).is_some_and(|peers| !peers.is_empty())
-    }
-
     /// What stands against acting beside the limits, and whether the alert fires; all asked at once.
     pub async fn scene(&self, record: &Remediation) -> (Scene, Evidence) {
         let status = record.status.clone().unwrap_or_default();
@@ -115,7 +102,7 @@ impl Looker {
     /// Whether the record's alert fires.
     pub async fn alert(&self, spec: &RemediationSpec, status: &RemediationStatus) -> Evidence {
         match self.ask(spec).await {
-            Some(peers) => evidence::asked(&peers, evidence::same_alert(spec.alert.fingerprint), self.clock.now()),
+            Some(answers) => answers.alert(spec, self.clock.now()),
             None => evidence::told(spec, status, self.evidence_max_age, self.clock.now()),
         }
     }
@@ -151,21 +138,30 @@ impl Looker {
     /// What came of an action that was done.
     pub async fn recovery(&self, record: &Remediation) -> Seen {
         let status = record.status.clone().unwrap_or_default();
-        let (living, peers) = tokio::join!(self.subject(&status), self.ask(&record.spec));
+        let spec = &record.spec;
+        let step = usize::try_from(status.step).ok().and_then(|step| spec.steps.get(step));
+        let query = step.and_then(|step| step.verify.query.as_ref());
+        let nobody = Monitors::default();
+        let monitors = self.monitors.get(&spec.source).unwrap_or(&nobody);
+        let (living, answers, query) = tokio::join!(
+            self.subject(&status),
+            self.ask(spec),
+            OptionFuture::from(query.map(|query| ask::query(monitors, spec, query))),
+        );
+        let quiet_for = answers.as_ref().and_then(|answers| answers.quiet_for(spec));
         let (health, living) = match living {
             Ok(found) => found,
-            Err(why) => return Seen { health: Health::Unknown(why.clone()), evidence: Evidence::Unknown(why) },
-        };
-        let acted_at = acted_at(record);
-        let now = self.clock.now();
-        let evidence = match peers {
-            Some(peers) => {
-                let counts = evidence::about_subject(&record.spec, &living, acted_at);
-                evidence::asked(&peers, counts, now)
+            Err(why) => {
+                let (health, evidence) = (Health::Unknown(why.clone()), Evidence::Unknown(why));
+                return Seen { health, evidence, query, quiet_for };
             }
-            None => evidence::told_after(&record.spec, &status, &living, acted_at),
         };
-        Seen { health, evidence }
+        let (acted_at, now) = (acted_at(record), self.clock.now());
+        let evidence = match answers {
+            Some(answers) => answers.subject(spec, &living, acted_at, now),
+            None => evidence::told_after(spec, &status, &living, acted_at),
+        };
+        Seen { health, evidence, query, quiet_for }
     }
 
     /// The subject's health and the names of what lives of it. A target that should be gone, and is not, is not health.
@@ -191,12 +187,10 @@ impl Looker {
         Ok((health, living))
     }
 
-    /// Asks every Alertmanager of the record's source for the alerts of the policy; `None` where there is none to ask.
-    async fn ask(&self, spec: &RemediationSpec) -> Option<Vec<PeerAnswer>> {
-        let peers = self.alertmanagers.get(&spec.source).filter(|peers| !peers.is_empty())?;
-        let mut matchers = spec.matchers.clone();
-        matchers.extend(spec.alert.labels.alertname().map(|name| Matcher::equal("alertname", name)));
-        Some(join_all(peers.iter().map(|peer| ask(peer, &matchers))).await)
+    /// Asks everybody who stands for the record's source about its alert; `None` where there is nobody to ask.
+    async fn ask(&self, spec: &RemediationSpec) -> Option<Answers> {
+        let answers = Answers::of(self.monitors.get(&spec.source)?, spec).await;
+        (!answers.is_empty()).then_some(answers)
     }
 }
 
@@ -256,16 +250,6 @@ fn health(status: &RemediationStatus, state: &WorkloadState, pods: &Pods) -> Hea
         return Health::Unhealthy(format!("{ready} of {} pods are ready", state.desired));
     }
     state.health()
-}
-
-async fn ask(peer: &Alertmanager, matchers: &[Matcher]) -> PeerAnswer {
-    let alerts: Result<Vec<PeerAlert>, String> = peer.alerts(matchers).await.map_err(|error| error.to_string());
-    let started_at: Option<Timestamp> = match &alerts {
-        // Only for what it does not know does it matter how long it has been up.
-        Ok(_) => peer.started_at().await.ok(),
-        Err(_) => None,
-    };
-    PeerAnswer { url: peer.url().to_owned(), alerts, started_at, resend_interval: peer.resend_interval() }
 }
 
 /// When the last action was done.

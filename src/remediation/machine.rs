@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::{
     checks::{self, Candidate, Refusal},
     ledger::after,
-    world::{Evidence, InForce, Observed, PolicyNow, Recovery, World},
+    world::{Evidence, InForce, Observed, PolicyNow, QueryNow, Recovery, Seen, World},
 };
 use crate::{
     api::{
@@ -289,10 +289,15 @@ impl Record<'_> {
         let verify = self.verify();
         let acted_at = self.status.journal.last().and_then(|entry| entry.ended_at).unwrap_or(self.now);
         let deadline = after(acted_at, verify.within.signed());
-        let stable = recovery.good_since.is_some_and(|since| self.now >= after(since, verify.stable_for.signed()));
-        if stable && let Evidence::Clear { confirmed } = recovery.evidence {
+        // A rule that fires again does so within its `for` and two evaluations.
+        let lasts =
+            recovery.seen.quiet_for.map_or(verify.stable_for.signed(), |quiet| quiet.max(verify.stable_for.signed()));
+        let since = recovery.good_since.filter(|_| recovery.seen.is_good());
+        let stable = since.is_some_and(|since| self.now >= after(since, lasts));
+        if stable && let Evidence::Clear { confirmed } = recovery.seen.evidence {
             let took = self.now.duration_since(self.spec.alert.received_at);
-            let message = format!("healthy, and the alert is over, {}s after it arrived", took.as_secs());
+            let query = if recovery.seen.query.is_some() { ", and verify.query holds" } else { "" };
+            let message = format!("healthy, and the alert is over{query}, {}s after it arrived", took.as_secs());
             return self.succeeded(confirmed, message);
         }
         if self.now < deadline {
@@ -303,11 +308,21 @@ impl Record<'_> {
     }
 
     fn deadline(&self, recovery: &Recovery, stable: bool) -> Next {
-        match (&recovery.health, &recovery.evidence) {
+        let Seen { health, evidence, query, .. } = &recovery.seen;
+        match (health, evidence) {
             (Health::Unhealthy(why), _) => self.next_step(Reason::NotHelped, &format!("not healthy in time: {why}")),
             (Health::Healthy, Evidence::Firing) => self.next_step(Reason::NotHelped, "the alert still fires"),
             (Health::Healthy, Evidence::Suppressed(by)) => {
                 self.next_step(Reason::NotHelped, &format!("the alert still fires, held back: {by}"))
+            }
+            (Health::Healthy, Evidence::Clear { .. } | Evidence::Unasked) if let Some(QueryNow::No(why)) = query => {
+                self.next_step(Reason::NotHelped, &format!("verify.query does not hold: {why}"))
+            }
+            (Health::Healthy, Evidence::Clear { .. } | Evidence::Unasked)
+                if let Some(QueryNow::Unknown(why)) = query =>
+            {
+                let message = format!("whether it helped cannot be told: verify.query: {why}");
+                self.end(Phase::Failed, Reason::Unverified, message)
             }
             (Health::Healthy, Evidence::Unasked) if stable => {
                 self.succeeded(false, "healthy; nobody can be asked whether the alert is over".to_owned())
@@ -487,7 +502,7 @@ impl Record<'_> {
     }
 
     fn verify(&self) -> Verify {
-        self.step(self.status.step).map(|step| step.verify).unwrap_or_default()
+        self.step(self.status.step).map(|step| step.verify.clone()).unwrap_or_default()
     }
 }
 
@@ -508,7 +523,7 @@ fn changed(spec: &RemediationSpec, policy: &Policy) -> Option<&'static str> {
 /// How long until something that stands in the way is looked at again: a quarter of the time it has stood there.
 fn retry_after(reason: Reason, waited: SignedDuration) -> SignedDuration {
     let (least, most) = match reason {
-        Reason::ApiUnavailable | Reason::PolicyUnavailable => (1, 10),
+        Reason::ApiUnavailable | Reason::PolicyUnavailable | Reason::AuditUnavailable => (1, 10),
         Reason::SubjectLocked | Reason::Concurrency | Reason::Outranked => (1, 15),
         Reason::Paused | Reason::Disruption | Reason::EvidenceUnknown | Reason::AlertSuppressed => (2, 15),
         _ => (2, 30),

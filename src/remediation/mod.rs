@@ -1,13 +1,16 @@
 //! Remediations: what is decided about a record, what is remembered, and who does it.
 //!
 //! Pure: `machine` (what follows), `checks` (what stands against acting), `ledger` (the limits' memory), `world` (their
-//! inputs), `evidence` (what is known about an alert), `explain` (the same for people). With I/O: `index` and `recorder` (from webhooks to records, on
-//! every replica), `look` and `driver` (from records to actions, on the leader).
+//! inputs), `evidence` (what is known about an alert), `explain` (the same for people). With I/O: `index`, `recorder` and `poll`
+//! (from webhooks and polls to records, on every replica), `look` and `driver` (from records to actions, on the leader),
+//! `escalation` (from what failed to people).
 
 mod announce;
+mod ask;
 mod cache;
 mod checks;
 mod driver;
+mod escalation;
 mod evidence;
 mod explain;
 #[cfg(test)]
@@ -17,6 +20,7 @@ mod index;
 mod ledger;
 mod look;
 mod machine;
+mod poll;
 mod recorder;
 mod world;
 
@@ -27,11 +31,15 @@ pub use checks::{
     figures::{Turns, turns},
 };
 pub use driver::{Driver, DriverError, DriverSettings};
-pub use evidence::{LivingSubject, PeerAnswer};
+pub use escalation::{Escalations, Escalator};
+pub use evidence::{Evaluated, LivingSubject, PeerAnswer, RulesAnswer};
 pub use explain::{Explained, explain};
 pub use index::{OpenRecord, RecordIndex};
 pub use ledger::{LADDER_WINDOW, Ledger, Limited, MEMORY, Mark, Side};
-pub use look::{Looker, Seen};
+pub use look::Looker;
 pub use machine::{Effect, JOURNAL_LENGTH, Next, UNRESOLVED_TIMEOUT, WAITING_TIMEOUT, next};
+pub use poll::{Polled, Poller};
 pub use recorder::Recorder;
-pub use world::{Evidence, InForce, Observed, PauseUnknown, PolicyNow, Recovery, Scene, SiblingNow, World};
+pub use world::{
+    Evidence, InForce, Observed, PauseUnknown, PolicyNow, QueryNow, Recovery, Scene, Seen, SiblingNow, World,
+};

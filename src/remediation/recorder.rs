@@ -11,14 +11,18 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 use tracing::{debug, info, warn};
 
 use super::{RecordCache, RecordIndex};
 use crate::{
     action::is_denied,
-    alert::{Alert, AlertState, Fingerprint, Notification},
+    alert::{Alert, AlertState, BodyError, Fingerprint, Notification},
     api::{AlertPhase, AlertStatus, GROUP, ObjectKey, Remediation, VERSION},
+    audit::{Audit, Event, What},
     clock::Clock,
     policy::PolicyStore,
     protections::{Protection, Protections},
@@ -28,7 +32,7 @@ use crate::{
         sources::Source,
     },
     telemetry::{Metrics, chain, metrics::ApiErrorReason},
-    triage::{Decision, KnownRecords, Match, Newest, PolicyKey, Rules, SourceScope, triage, unseen},
+    triage::{Decision, Delivery, KnownRecords, Match, Newest, PolicyKey, Rules, SourceScope, triage, unseen},
 };
 
 /// So many requests to the API are under way for one notification at a time.
@@ -37,7 +41,8 @@ const PARALLEL: usize = 16;
 /// Writes `status.alert`, and nothing else.
 const FIELD_MANAGER: &str = "paramedic-intake";
 
-/// Takes in notifications.
+/// Takes in notifications, and what polls find. Cheap to clone.
+#[derive(Clone)]
 pub struct Recorder {
     /// A client that does not retry by itself: the sender does.
     pub client: Client,
@@ -51,12 +56,16 @@ pub struct Recorder {
     pub clock: Clock,
     /// Counts what the API refuses.
     pub metrics: Arc<Metrics>,
+    /// Is told of each record.
+    pub audit: Audit,
     /// Paramedic's own namespace.
     pub own_namespace: String,
     /// How many open records a policy may have.
     pub open_per_policy: usize,
     /// What guards against doing harm.
     pub protections: Protections,
+    /// Told when a sender says that it left alerts out.
+    pub lost: watch::Sender<()>,
 }
 
 /// What one match asks for.
@@ -85,9 +94,16 @@ struct Written {
 
 impl Recorder {
     /// What is to be written for an alert; mostly nothing.
-    fn decide(&self, source: &Source, alert: &Alert, known: &mut WithThisBody<'_>, now: Timestamp) -> Vec<Step> {
+    fn decide(
+        &self,
+        source: &Source,
+        alert: &Alert,
+        known: &mut WithThisBody<'_>,
+        delivery: Delivery,
+        now: Timestamp,
+    ) -> Vec<Step> {
         let Some(ends_at) = alert.ends_at.filter(|_| alert.state == AlertState::Resolved) else {
-            return self.firing(source, alert, known, now);
+            return self.firing(source, alert, known, delivery, now);
         };
         let over = AlertStatus { state: AlertPhase::Resolved, last_seen: alert.starts_at, ends_at: Some(ends_at) };
         let notice = Notice { status: over, starts_at: alert.starts_at };
@@ -99,10 +115,17 @@ impl Recorder {
         open.chain(unseen.map(|key| Step::LookUp(key, notice.clone()))).collect()
     }
 
-    fn firing(&self, source: &Source, alert: &Alert, known: &mut WithThisBody<'_>, now: Timestamp) -> Vec<Step> {
+    fn firing(
+        &self,
+        source: &Source,
+        alert: &Alert,
+        known: &mut WithThisBody<'_>,
+        delivery: Delivery,
+        now: Timestamp,
+    ) -> Vec<Step> {
         let policies = self.policies.current();
         let scope = SourceScope { name: &source.name, namespaces: &source.namespaces };
-        let rules = Rules { own_namespace: &self.own_namespace, open_per_policy: self.open_per_policy };
+        let rules = Rules { own_namespace: &self.own_namespace, open_per_policy: self.open_per_policy, delivery };
         let nothing = |outcome, detail| Step::Nothing(Written { outcome, detail, key: None });
         let Decision::Matches(matches) = triage(alert, scope, &policies, known, rules, now) else {
             return vec![nothing(Outcome::OwnAlert, None)];
@@ -159,6 +182,14 @@ impl Recorder {
             Ok(Ok(created)) => {
                 info!(remediation = %key, policy = %record.spec.policy, alert = record.spec.alert.labels.alertname(),
                     "recorded");
+                if self.audit.is_on() {
+                    self.audit.note(Event::Recorded {
+                        what: What::of(&created),
+                        source: created.spec.source.clone(),
+                        fingerprint: created.spec.alert.fingerprint.to_string(),
+                        episode: created.spec.episode,
+                    });
+                }
                 self.records.put(created);
                 if !self.records.index().contains(&key) {
                     return not_durable(key, "the record was deleted as soon as it was made");
@@ -359,16 +390,48 @@ impl Intake for Recorder {
     }
 
     async fn accept(&self, source: &Source, notification: Notification, deadline: Instant) -> Report {
+        if notification.truncated > 0 {
+            self.lost.send_replace(());
+        }
+        let report = self.take(source, &notification.alerts, Delivery::Webhook, deadline).await;
+        let over = report.outcomes.iter().filter(|alert| alert.outcome == Outcome::OverCap).count();
+        if over > 0 {
+            warn!(
+                alerts = over,
+                source = source.name,
+                "not recorded: their policies have as many open records as they may"
+            );
+        }
+        report
+    }
+}
+
+impl Recorder {
+    /// Takes in what polls of an Alertmanager that stands for this source have found to fire, until the deadline. What is
+    /// not durable by then is found again.
+    pub async fn take_polled(&self, source: &Source, alerts: Vec<Alert>, deadline: Instant) -> Report {
+        let alerts: Vec<_> = alerts.into_iter().map(Ok).collect();
+        self.take(source, &alerts, Delivery::Poll, deadline).await
+    }
+
+    async fn take(
+        &self,
+        source: &Source,
+        alerts: &[Result<Alert, BodyError>],
+        delivery: Delivery,
+        deadline: Instant,
+    ) -> Report {
         let now = self.clock.now();
         let dedupe = self.protections.hold(Protection::Dedupe);
         let mut known = WithThisBody { index: self.records.index(), created: HashMap::new(), dedupe };
-        let mut outcomes = Vec::with_capacity(notification.alerts.len());
+        let mut outcomes = Vec::with_capacity(alerts.len());
         let mut steps = Vec::new();
-        for (index, alert) in notification.alerts.iter().enumerate() {
+        for (index, alert) in alerts.iter().enumerate() {
             let (fingerprint, outcome, detail) = match alert {
                 Err(error) => (None, Outcome::Invalid, Some(error.to_string())),
                 Ok(alert) => {
-                    steps.extend(self.decide(source, alert, &mut known, now).into_iter().map(|step| (index, step)));
+                    let decided = self.decide(source, alert, &mut known, delivery, now);
+                    steps.extend(decided.into_iter().map(|step| (index, step)));
                     let nothing = if alert.state == AlertState::Firing { Outcome::NoMatch } else { Outcome::Resolved };
                     (Some(alert.fingerprint), nothing, None)
                 }
@@ -383,14 +446,6 @@ impl Intake for Recorder {
             if let Some(outcome) = outcomes.get_mut(index) {
                 add(outcome, written);
             }
-        }
-        let over = outcomes.iter().filter(|alert| alert.outcome == Outcome::OverCap).count();
-        if over > 0 {
-            warn!(
-                alerts = over,
-                source = source.name,
-                "not recorded: their policies have as many open records as they may"
-            );
         }
         Report { outcomes }
     }

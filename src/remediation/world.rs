@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Ledger;
 use crate::{
@@ -26,7 +26,8 @@ pub enum Evidence {
     Suppressed(String),
     /// Nobody can tell, and why.
     Unknown(String),
-    /// There is nobody to ask: no Alertmanager is configured for the alert's source, and no notice says anything.
+    /// There is nobody to ask: neither an Alertmanager nor a Prometheus is configured for the alert's source, and no notice
+    /// says anything.
     Unasked,
 }
 
@@ -85,15 +86,46 @@ pub struct Scene {
     pub target: Result<Resolved, Unresolved>,
 }
 
-/// What is seen of a subject after an action.
+/// What a look at a subject shows after an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recovery {
+pub struct Seen {
     /// Whether the subject is well.
     pub health: Health,
     /// Whether an alert of the policy that names a living object of the subject fires.
     pub evidence: Evidence,
-    /// Since when both have been good without a break; `None` while they are not.
+    /// Whether the step's query holds; `None` where it has none.
+    pub query: Option<QueryNow>,
+    /// How long all of that must last for the alert's rule; `None` where that is not known.
+    pub quiet_for: Option<SignedDuration>,
+}
+
+/// Whether a step's query holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueryNow {
+    /// It does.
+    Holds,
+    /// It does not, and what it gave.
+    No(String),
+    /// Nobody can tell, and why.
+    Unknown(String),
+}
+
+/// What is known of a subject's recovery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The last look.
+    pub seen: Seen,
+    /// Since when every look has been good without a break; `None` while they are not.
     pub good_since: Option<Timestamp>,
+}
+
+impl Seen {
+    /// Whether nothing is wrong: the subject is well, nobody says that its alert fires, and the query, if there is one, holds.
+    pub fn is_good(&self) -> bool {
+        self.health == Health::Healthy
+            && matches!(self.evidence, Evidence::Clear { .. } | Evidence::Unasked)
+            && matches!(self.query, None | Some(QueryNow::Holds))
+    }
 }
 
 /// What has been found out for this call.
@@ -133,6 +165,8 @@ pub struct World<'a> {
     pub shadow: &'a Ledger,
     /// How many remediations may run at once in all.
     pub max_concurrent: usize,
+    /// Why nothing can be written to the audit log, where there is one and that is so.
+    pub audit: Option<&'a str>,
     /// What guards against doing harm.
     pub protections: Protections,
 }

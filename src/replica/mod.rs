@@ -5,6 +5,7 @@
 //! what runs here. Nothing in it depends on the order of a hash map or on chance, but for the pauses that are drawn from
 //! the thread's generator.
 
+mod audit;
 mod lead;
 mod report;
 mod tasks;
@@ -24,14 +25,21 @@ use tower_http::timeout::ResponseBodyTimeoutLayer;
 pub use self::tasks::{Ended, TaskError, Tasks};
 use crate::{
     api::{ClusterRemediationPolicy, Remediation, RemediationPolicy},
-    clients::Alertmanager,
+    audit::Audit,
+    clients::Monitors,
     clock::Clock,
     config::Config,
     leader::{Election, ElectionSettings, Leadership},
     policy::{PolicyResources, PolicyStore},
     protections::Protections,
-    remediation::{Driver, DriverSettings, Looker, Publisher, RecordCache, Recorder, announcer},
-    server::health::{CACHES, Readiness, WATCHES},
+    remediation::{
+        Driver, DriverSettings, Escalations, Escalator, Looker, Polled, Poller, Publisher, RecordCache, Recorder,
+        announcer,
+    },
+    server::{
+        health::{CACHES, Readiness, WATCHES},
+        sources::Source,
+    },
     telemetry::Metrics,
 };
 
@@ -68,12 +76,14 @@ pub struct Parts {
     pub clock: Clock,
     /// The way to the API.
     pub clients: Clients,
-    /// Who is asked whether an alert fires, by the source that each stands for.
-    pub alertmanagers: Arc<BTreeMap<String, Vec<Alertmanager>>>,
+    /// Who is asked whether an alert fires, by the source that they stand for.
+    pub monitors: Arc<BTreeMap<String, Monitors>>,
     /// The policies in force: those from files, to which the watches add the API's.
     pub policies: Arc<PolicyStore>,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// The audit log.
+    pub audit: Audit,
     /// Says whether it can do its work.
     pub readiness: Readiness,
     /// What guards against doing harm: all of it, but in a test that shows what each is for.
@@ -93,9 +103,21 @@ pub fn start(parts: &Parts, tasks: &mut Tasks) -> Recorder {
     tasks.spawn("caches", caches(Arc::clone(&records), Arc::clone(&resources), parts.readiness.clone(), tasks.stop()));
     tasks.spawn("watches", watches(Arc::clone(&records), Arc::clone(&resources), parts.clone(), tasks.stop()));
 
+    if parts.audit.is_on() {
+        tasks.spawn("audit log", audit::watch(parts.audit.clone(), parts.readiness.clone(), tasks.stop()));
+        let policies = audit::policies(parts.audit.clone(), Arc::clone(&parts.policies), tasks.stop());
+        tasks.spawn("audit of policies", policies);
+    }
     let election = Election::new(parts.clients.once.clone(), election(config), parts.clock.clone());
     tasks.spawn("election", election.run(leadership, tasks.stop(), drained));
     let (driver, publisher) = driver(parts, &records);
+    let escalator = Escalator {
+        escalations: driver.escalations.clone(),
+        looker: driver.looker.clone(),
+        records: Arc::clone(&records),
+        metrics: Arc::clone(&parts.metrics),
+    };
+    tasks.spawn("telling people", escalator.run(tasks.stop()));
     tasks.spawn("events", publisher.run());
     tasks.spawn("leader", lead::lead(driver, led.clone(), parts.readiness.clone(), tasks.stop(), drain));
     let reporter = report::report(parts.clients.once.clone(), resources, led, parts.clock.clone());
@@ -104,17 +126,38 @@ pub fn start(parts: &Parts, tasks: &mut Tasks) -> Recorder {
         stop.run_until_cancelled(reporter).await;
     });
 
-    Recorder {
+    let (lost, hears) = watch::channel(());
+    let recorder = Recorder {
         client: parts.clients.once.clone(),
         policies: Arc::clone(&parts.policies),
         records,
         readiness: parts.readiness.clone(),
         clock: parts.clock.clone(),
         metrics: Arc::clone(&parts.metrics),
+        audit: parts.audit.clone(),
         own_namespace: config.namespace.clone(),
         open_per_policy: config.engine.open_per_policy,
         protections: parts.protections,
-    }
+        lost,
+    };
+    tasks.spawn("polls", poller(parts, recorder.clone(), hears).run(tasks.stop()));
+    recorder
+}
+
+/// Polls every Alertmanager that is to be polled.
+fn poller(parts: &Parts, recorder: Recorder, lost: watch::Receiver<()>) -> Poller {
+    let config = &parts.config;
+    let polled = |(name, monitors): (&String, &Monitors)| {
+        let source = Arc::new(Source::configured(&config.sources, name)?);
+        let polled = monitors.alertmanagers.iter().filter_map(move |alertmanager| {
+            let (polling, source) = (alertmanager.polling()?.clone(), Arc::clone(&source));
+            Some(Polled { alertmanager: alertmanager.clone(), polling, source })
+        });
+        Some(polled.collect::<Vec<_>>())
+    };
+    let polled = parts.monitors.iter().filter_map(polled).flatten().collect();
+    let (deadline, metrics) = (config.request_deadline.get(), Arc::clone(&parts.metrics));
+    Poller { recorder, lost, polled, deadline, metrics }
 }
 
 /// How long a broken watch waits before it is begun anew. kube's own default waits up to 30 s, and so long after an outage a
@@ -217,7 +260,7 @@ fn driver(parts: &Parts, records: &Arc<RecordCache>) -> (Driver, Publisher) {
     let (announcer, publisher) = announcer(parts.clients.once.clone(), &config.identity, parts.clock.clone());
     let looker = Looker {
         client: parts.clients.once.clone(),
-        alertmanagers: Arc::clone(&parts.alertmanagers),
+        monitors: Arc::clone(&parts.monitors),
         own_namespace: config.namespace.clone(),
         protected: Arc::new(config.protected_namespaces.iter().cloned().collect()),
         evidence_max_age: config.evidence_max_age.get(),
@@ -229,7 +272,9 @@ fn driver(parts: &Parts, records: &Arc<RecordCache>) -> (Driver, Publisher) {
         records: Arc::clone(records),
         policies: Arc::clone(&parts.policies),
         announcer,
+        escalations: Escalations::default(),
         metrics: Arc::clone(&parts.metrics),
+        audit: parts.audit.clone(),
         clock: parts.clock.clone(),
         settings: DriverSettings {
             lease_duration: config.leader.lease_duration.get(),

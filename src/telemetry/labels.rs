@@ -17,6 +17,12 @@ pub(super) struct SourceLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct PollLabels {
+    pub source: String,
+    pub outcome: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct CodeLabel {
     pub code: u16,
 }
@@ -60,6 +66,21 @@ pub(super) struct ApiErrorLabels {
     pub reason: Word,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct CheckLabel {
+    pub check: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct VerbLabel {
+    pub verb: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ReasonLabel {
+    pub reason: Word,
+}
+
 /// A value from a closed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Word(pub &'static str);
@@ -80,8 +101,40 @@ impl MetricConstructor<Histogram> for Minutes {
     }
 }
 
+/// Makes the histograms of what takes milliseconds to seconds.
+#[derive(Clone, Copy)]
+pub(super) struct Milliseconds;
+
+impl MetricConstructor<Histogram> for Milliseconds {
+    fn new_metric(&self) -> Histogram {
+        milliseconds()
+    }
+}
+
 pub(super) fn milliseconds() -> Histogram {
     Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
+}
+
+/// What came of asking an Alertmanager what fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PollOutcome {
+    /// It said so.
+    Done,
+    /// It is older than 0.28, and was not asked.
+    TooOld,
+    /// It did not answer.
+    Failed,
+}
+
+impl PollOutcome {
+    /// For metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "Done",
+            Self::TooOld => "TooOld",
+            Self::Failed => "Failed",
+        }
+    }
 }
 
 /// Why a call of the Kubernetes API failed, as far as a metric tells.

@@ -125,6 +125,18 @@ pub struct Rules<'a> {
     pub own_namespace: &'a str,
     /// How many open records a policy may have.
     pub open_per_policy: usize,
+    /// How the alert came.
+    pub delivery: Delivery,
+}
+
+/// How an alert came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Its sender told of it, and does so again as long as it fires.
+    Webhook,
+    /// It was read from Alertmanager, which says that it fires, but not that anybody is to be told again. It begins what no
+    /// record speaks for, and repeats nothing.
+    Poll,
 }
 
 /// Decides about one firing alert.
@@ -203,10 +215,13 @@ fn one(
     let policy_key = PolicyKey::from(&policy.reference);
     let episode = match known.newest(&policy_key, source.name, alert.fingerprint) {
         None => 1,
-        Some(newest) => match next_episode(&newest, alert, &policy.reference, now) {
-            Some(episode) => episode,
-            None => return Match::Known { refresh: needs_refresh(&newest, alert, now), key: newest.key },
-        },
+        Some(newest) => {
+            let Some(episode) = next_episode(&newest, alert, &policy.reference, rules.delivery, now) else {
+                let refresh = rules.delivery == Delivery::Webhook && needs_refresh(&newest, alert, now);
+                return Match::Known { refresh, key: newest.key };
+            };
+            episode
+        }
     };
     if known.open(&policy_key) >= rules.open_per_policy {
         return Match::OverCap(policy.reference.clone());
@@ -224,7 +239,7 @@ pub fn unseen(
     own_namespace: &str,
     now: Timestamp,
 ) -> Vec<ObjectKey> {
-    let rules = Rules { own_namespace, open_per_policy: usize::MAX };
+    let rules = Rules { own_namespace, open_per_policy: usize::MAX, delivery: Delivery::Webhook };
     let Decision::Matches(matches) = triage(alert, source, policies, known, rules, now) else { return Vec::new() };
     let begun = matches.into_iter().filter_map(|matched| match matched {
         Match::Create(record) => Some(ObjectKey::of(record.as_ref())),
@@ -234,7 +249,7 @@ pub fn unseen(
 }
 
 /// The number of a new episode; `None` where the newest record still speaks for the alert.
-fn next_episode(newest: &Newest, alert: &Alert, policy: &PolicyRef, now: Timestamp) -> Option<u32> {
+fn next_episode(newest: &Newest, alert: &Alert, policy: &PolicyRef, delivery: Delivery, now: Timestamp) -> Option<u32> {
     let ended_at = newest.ended_at?;
     let resolution = newest.resolved_at.unwrap_or(ended_at);
     // A sender whose clock is ahead would begin an episode with every notice.
@@ -246,7 +261,7 @@ fn next_episode(newest: &Newest, alert: &Alert, policy: &PolicyRef, now: Timesta
     } else {
         STILL_FIRING
     };
-    let still_fires = now.duration_since(ended_at) >= pause;
+    let still_fires = delivery == Delivery::Webhook && now.duration_since(ended_at) >= pause;
     (began_anew || changed || still_fires).then(|| newest.episode.saturating_add(1))
 }
 
@@ -299,6 +314,7 @@ fn record(
         namespaces,
         steps: policy.spec.steps.clone(),
         limits: policy.spec.limits.clone(),
+        on_failure: policy.spec.on_failure.clone(),
         priority: policy.spec.priority,
         outranked_by: Vec::new(),
     };

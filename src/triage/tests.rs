@@ -10,7 +10,7 @@ use crate::{
     remediation::{RecordIndex, fixtures::*},
 };
 
-const RULES: Rules<'_> = Rules { own_namespace: "paramedic", open_per_policy: 100 };
+const RULES: Rules<'_> = Rules { own_namespace: "paramedic", open_per_policy: 100, delivery: Delivery::Webhook };
 
 fn alert(labels: Labels) -> Alert {
     Alert {
@@ -57,8 +57,17 @@ impl Desk {
     }
 
     fn matches(&self, alert: &Alert, now: i64) -> Vec<Match> {
+        self.matches_by(RULES, alert, now)
+    }
+
+    /// The same alert, but read from Alertmanager.
+    fn polled(&self, alert: &Alert, now: i64) -> Match {
+        self.matches_by(Rules { delivery: Delivery::Poll, ..RULES }, alert, now).remove(0)
+    }
+
+    fn matches_by(&self, rules: Rules<'_>, alert: &Alert, now: i64) -> Vec<Match> {
         let source = SourceScope { name: "prometheus", namespaces: &self.source };
-        match triage(alert, source, &self.policies, &self.known, RULES, at(now)) {
+        match triage(alert, source, &self.policies, &self.known, rules, at(now)) {
             Decision::Matches(matches) => matches,
             Decision::OwnAlert => panic!("it is not our own"),
         }
@@ -271,6 +280,21 @@ fn a_new_episode_is_an_alert_that_began_after_the_last_ones_resolution() {
     let unresolved = || usual().knows(&a_record().in_phase(Phase::Failed, 160));
     assert_eq!(unresolved().one(&began(160), 200), known(false), "without a resolution the record's end counts");
     assert_eq!(unresolved().created(&began(161), 200).spec.episode, 2);
+}
+
+#[test]
+fn a_poll_begins_what_no_record_speaks_for_and_repeats_nothing() {
+    assert!(matches!(usual().polled(&leak(), 0), Match::Create(_)));
+    let ended = || usual().knows(&a_record().in_phase(Phase::Failed, 100));
+    let later = 100 + 24 * HOUR;
+    assert!(matches!(ended().one(&leak(), later), Match::Create(_)), "its sender says that it fires still");
+    assert_eq!(ended().polled(&leak(), later), known(false), "that it fires still is nothing new");
+    let anew = Alert { starts_at: at(101), ..leak() };
+    assert!(matches!(ended().polled(&anew, 200), Match::Create(_)), "another episode");
+    let open = usual().knows(&a_record().last_seen(5));
+    assert_eq!(open.one(&leak(), later), known(true));
+    assert_eq!(open.polled(&leak(), later), known(false), "and is not written down");
+    assert_eq!(open.polled(&anew, later), known(false));
 }
 
 #[test]

@@ -12,7 +12,8 @@ use fastrand::Rng;
 use jiff::SignedDuration;
 use kube::{Client, client::ClientBuilder};
 use paramedic::{
-    clients::Alertmanager,
+    audit::Audit,
+    clients::{Alertmanager, Monitors},
     clock::Clock,
     config::{Config, UNAUTHENTICATED},
     policy::PolicyStore,
@@ -124,14 +125,16 @@ impl Replicas {
             let url = format!("http://am{peer}");
             Alertmanager::in_process(&url, alerts.peer(peer), Duration::from_secs(2), RESEND_INTERVAL)
         };
-        let asked = plan.asked.then(|| (UNAUTHENTICATED.to_owned(), vec![peer(0), peer(1)]));
+        let peers = || Monitors { alertmanagers: vec![peer(0), peer(1)], ..Monitors::default() };
+        let asked = plan.asked.then(|| (UNAUTHENTICATED.to_owned(), peers()));
         let parts = Parts {
             config: Arc::new(config),
             clock: clock.clone(),
             clients: Clients { patient, once: Client::new(way(), OWN) },
-            alertmanagers: Arc::new(BTreeMap::from_iter(asked)),
+            monitors: Arc::new(BTreeMap::from_iter(asked)),
             policies: Arc::new(PolicyStore::default()),
             metrics: Arc::new(Metrics::new()),
+            audit: Audit::default(),
             readiness: Readiness::default(),
             protections: plan.protections,
         };
@@ -145,6 +148,7 @@ impl Replicas {
             Arc::default(),
             parts.readiness.clone(),
             Arc::clone(&parts.metrics),
+            parts.audit.clone(),
         );
         let up = Up {
             link: link.clone(),

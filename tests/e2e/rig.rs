@@ -39,6 +39,7 @@ impl Settings {
             scripts: self.rig.clone()?,
             host_ip: self.get("HOST_IP")?.parse().ok()?,
             audit_log: self.get("AUDIT_LOG")?.into(),
+            state: self.get("RIG_STATE")?.into(),
         })
     }
 }
@@ -55,6 +56,8 @@ pub struct Rig {
     pub host_ip: IpAddr,
     /// The API server's audit log.
     pub audit_log: PathBuf,
+    /// Where its configuration is.
+    state: PathBuf,
 }
 
 impl Rig {
@@ -74,13 +77,31 @@ impl Rig {
     /// Stops the API server; it is started again when the guard goes, whatever happens to the story.
     pub fn stop_apiserver(&self) -> Stopped<'_> {
         self.run("apiserver", &["stop"]);
-        Stopped { rig: self, back: "start" }
+        Stopped { rig: self, back: ("apiserver", &["start"]) }
     }
 
     /// Lets the API server hang: connections to it stay, and nothing is answered. It goes on when the guard goes.
     pub fn pause_apiserver(&self) -> Stopped<'_> {
         self.run("apiserver", &["pause"]);
-        Stopped { rig: self, back: "resume" }
+        Stopped { rig: self, back: ("apiserver", &["resume"]) }
+    }
+
+    /// Alertmanager posts to a port that nobody listens on; to Paramedic again when the guard goes.
+    pub fn deaf_alertmanager(&self) -> Stopped<'_> {
+        let folder = self.state.join("alertmanager");
+        let usual = fs::read_to_string(folder.join("default.yml")).expect("the rig has written a configuration");
+        let deaf = usual.replace(":8080/webhook", ":1/webhook");
+        assert_ne!(usual, deaf, "the usual configuration posts to Paramedic");
+        let file = folder.join("deaf.yml");
+        fs::write(&file, deaf).expect("the rig's folder can be written to");
+        self.run("alertmanager", &["reload", &file.to_string_lossy()]);
+        Stopped { rig: self, back: ("alertmanager", &["reload"]) }
+    }
+
+    /// An Alertmanager runs that can say what is muted (0.28 on); Debian's, which cannot, again when the guard goes.
+    pub fn newer_alertmanager(&self) -> Stopped<'_> {
+        self.run("alertmanager", &["use", "module"]);
+        Stopped { rig: self, back: ("alertmanager", &["use", "debian"]) }
     }
 
     /// `kill -9` for the program in a pod's container: on the rig its process is one of this machine's.
@@ -94,15 +115,16 @@ impl Rig {
     }
 }
 
-/// The API server is away as long as it lives.
+/// Something of the rig is away, or another, as long as it lives.
 pub struct Stopped<'a> {
     rig: &'a Rig,
-    back: &'static str,
+    /// The command that takes it back, and its arguments.
+    back: (&'static str, &'static [&'static str]),
 }
 
 impl Drop for Stopped<'_> {
     fn drop(&mut self) {
-        self.rig.run("apiserver", &[self.back]);
+        self.rig.run(self.back.0, self.back.1);
     }
 }
 

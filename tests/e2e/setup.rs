@@ -32,6 +32,10 @@ impl World {
             if self.alertmanager.is_none() { "PARAMEDIC_ALERTMANAGERS=[]" } else { "PARAMEDIC_ALERTMANAGERS-" };
         self.kubectl(&["-n", PARAMEDIC, "set", "env", "deployment/paramedic", setting])
             .unwrap_or_else(|error| panic!("{error}"));
+        // Only the rig's is where the overlay says.
+        let setting = if self.rig.is_none() { "PARAMEDIC_PROMETHEUS=[]" } else { "PARAMEDIC_PROMETHEUS-" };
+        self.kubectl(&["-n", PARAMEDIC, "set", "env", "deployment/paramedic", setting])
+            .unwrap_or_else(|error| panic!("{error}"));
         if switched_on("E2E_RESTART") {
             self.kubectl(&["-n", PARAMEDIC, "rollout", "restart", "deployment/paramedic"])
                 .unwrap_or_else(|error| panic!("{error}"));

@@ -37,7 +37,7 @@ pub fn of_record(before: Option<&Remediation>, after: &Remediation) -> Vec<Line>
         }
         Phase::Verifying => {
             let step = usize::try_from(now.step).ok().and_then(|step| after.spec.steps.get(step));
-            let verify = step.map(|step| step.verify).unwrap_or_default();
+            let verify = step.map(|step| step.verify.clone()).unwrap_or_default();
             let text = format!(
                 "watches whether it helped: healthy, and no alert for {}, within {}",
                 verify.stable_for, verify.within

@@ -8,7 +8,7 @@ use crate::{
     cli::{
         connect::{Cluster, Listed},
         exit::OperatorError,
-        serve::alertmanagers,
+        serve::monitors,
     },
     clock::Clock,
     config::Config,
@@ -56,7 +56,7 @@ pub struct Scenery {
 impl Scenery {
     /// Reads the records; the rest is looked at when it is asked for.
     pub async fn of(cluster: Cluster, config: &Config, clock: Clock) -> Result<Self, OperatorError> {
-        let alertmanagers = alertmanagers(config).map_err(|error| OperatorError::Usage(error.to_string()))?;
+        let monitors = monitors(config).map_err(|error| OperatorError::Usage(error.to_string()))?;
         let records = cluster.list::<Remediation>(None).await?.objects;
         let index = RecordIndex::default();
         for record in &records {
@@ -65,7 +65,7 @@ impl Scenery {
         let (ledger, shadow) = Ledger::of(&records, clock.now());
         let looker = Looker {
             client: cluster.client.clone(),
-            alertmanagers: Arc::new(alertmanagers),
+            monitors: Arc::new(monitors),
             own_namespace: config.namespace.clone(),
             protected: Arc::new(config.protected_namespaces.iter().cloned().collect()),
             evidence_max_age: config.evidence_max_age.get(),
@@ -98,6 +98,7 @@ impl Scenery {
             cancel: None,
             policy: &PolicyNow::InForce(Arc::new(policy.clone())),
             evidence: &evidence,
+            audit: None,
             observed: Observed::Scene(Box::new(scene)),
             ledger: &self.ledger,
             shadow: &self.shadow,

@@ -24,7 +24,7 @@ use crate::{
     config::{self, Config, Overrides, UNAUTHENTICATED},
     policy::{self, ALL_NAMESPACES, Policy, PolicySet},
     remediation::RecordIndex,
-    triage::{Decision, Match, Rules, SourceScope, answering, triage},
+    triage::{Decision, Delivery, Match, Rules, SourceScope, answering, triage},
 };
 
 /// Options of `explain`.
@@ -176,7 +176,11 @@ async fn answers(
         return all("the alert is resolved; that ends records, and begins none");
     }
     let scope = SourceScope { name: &source.name, namespaces: &source.namespaces };
-    let rules = Rules { own_namespace: &config.namespace, open_per_policy: config.engine.open_per_policy };
+    let rules = Rules {
+        own_namespace: &config.namespace,
+        open_per_policy: config.engine.open_per_policy,
+        delivery: Delivery::Webhook,
+    };
     let empty = RecordIndex::default();
     let known = live.map_or(&empty, |live| &live.index);
     let matches = match triage(alert, scope, set, known, rules, now) {

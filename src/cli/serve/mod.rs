@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{OK, PROBLEMS, USAGE, stdin};
 use crate::{
-    clients::{Alertmanager, ClientError, Endpoint},
+    audit::{Audit, AuditError, Event},
+    clients::{Alertmanager, ClientError, Endpoint, Monitors, Polling, Prometheus},
     clock::Clock,
     config::{self, Config, ConfigError, Overrides},
     policy::PolicyStore,
@@ -26,8 +27,9 @@ use crate::{
         self, Bound, Handle, ServerError,
         health::Readiness,
         intake::Intake,
-        sources::{SourceError, Sources, warn_of_short_secrets},
+        sources::{Source, SourceError, Sources, warn_of_short_secrets},
         throttle::Throttle,
+        tls::{Tls, TlsError},
     },
     telemetry::{
         Metrics,
@@ -82,6 +84,9 @@ pub enum ServeError {
     /// Nothing can be logged.
     #[error(transparent)]
     Logs(#[from] LogError),
+    /// There is no audit log, and nothing is done without the one that is configured.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// There is no cluster.
     #[error(transparent)]
     Cluster(#[from] cluster::ClusterError),
@@ -91,6 +96,9 @@ pub enum ServeError {
     /// A credential cannot be used.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// TLS is configured and cannot be had.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Policies in files are wrong.
     #[error("policies: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\npolicies: "))]
     Policies(Vec<FileProblem>),
@@ -134,24 +142,31 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
     tracing::info!(version = crate::VERSION, commit = crate::COMMIT, identity = config.identity, "starting");
 
     let metrics = Arc::new(Metrics::new());
+    let clock = Clock::system();
+    let audit = match &config.audit.to {
+        Some(to) => Audit::open(to, &config.identity, clock.clone(), Arc::clone(&metrics))?,
+        None => Audit::default(),
+    };
     let sources = Arc::new(Sources::load(&config.sources)?);
     warn_of_short_secrets(&config.sources);
+    let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
     let policies = Arc::new(PolicyStore::default());
     policies::load(&config.policies, &policies, &metrics).map_err(ServeError::Policies)?;
     let intake_port = Bound::intake(&config).await?;
     let metrics_port = Bound::metrics(&config).await?;
-    let clients = cluster::connect(args.kubeconfig.as_deref()).await?;
+    let clients = cluster::connect(args.kubeconfig.as_deref(), &metrics).await?;
     let parts = Parts {
         config: Arc::clone(&config),
-        clock: Clock::system(),
+        clock,
         clients,
-        alertmanagers: Arc::new(alertmanagers(&config)?),
+        monitors: Arc::new(monitors(&config)?),
         policies,
         metrics,
+        audit,
         readiness: Readiness::default(),
         protections: Protections::default(),
     };
-    let gate = Gate { sources, throttle: Arc::default() };
+    let gate = Gate { sources, throttle: Arc::default(), tls };
 
     let mut tasks = Tasks::new(CancellationToken::new());
     start_watches(&parts, &gate, &mut tasks);
@@ -177,6 +192,9 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
         _ = terminate.recv() => tracing::warn!("a second signal: what is under way is cut off"),
         _ = interrupt.recv() => tracing::warn!("a second signal: what is under way is cut off"),
     }
+    if let Err(why) = parts.audit.confirm(Event::Stopped).await {
+        tracing::warn!(%why, "the audit log does not say that this process ended");
+    }
     match ended {
         None => Ok(()),
         Some(ended) => Err(ended.into()),
@@ -201,15 +219,29 @@ fn configuration(args: &Args) -> Result<Config, ConfigError> {
 struct Gate {
     sources: Arc<Sources>,
     throttle: Arc<Throttle>,
+    tls: Option<Arc<Tls>>,
 }
 
-/// The Alertmanagers, by the source that each stands for.
-pub fn alertmanagers(config: &Config) -> Result<BTreeMap<String, Vec<Alertmanager>>, ClientError> {
-    let mut by_source: BTreeMap<String, Vec<Alertmanager>> = BTreeMap::new();
+/// Who can be asked about alerts, by the source that they stand for.
+pub fn monitors(config: &Config) -> Result<BTreeMap<String, Monitors>, ClientError> {
+    let mut by_source: BTreeMap<String, Monitors> = BTreeMap::new();
     for settings in &config.alertmanagers {
         let endpoint = Endpoint::new(&settings.url, settings.timeout.get(), settings.access())?;
         let peer = Alertmanager::new(endpoint, settings.resend_interval.get());
-        by_source.entry(settings.source.clone()).or_default().push(peer);
+        let source = Source::configured(&config.sources, &settings.source);
+        let receivers = settings.receiver.clone().map(|name| vec![name]).or_else(|| source?.receivers);
+        let peer = if let Some(receivers) = receivers {
+            peer.polled(Polling { receivers, every: settings.poll_interval.get() })
+        } else {
+            let url = &settings.url;
+            tracing::info!(url, "not polled for what its webhooks may lose: set `receiver` to the receiver's name");
+            peer
+        };
+        by_source.entry(settings.source.clone()).or_default().alertmanagers.push(peer);
+    }
+    for settings in &config.prometheus {
+        let endpoint = Endpoint::new(&settings.url, settings.timeout.get(), settings.access())?;
+        by_source.entry(settings.source.clone()).or_default().prometheus.push(Prometheus::new(endpoint));
     }
     Ok(by_source)
 }
@@ -219,8 +251,14 @@ fn start_watches(parts: &Parts, gate: &Gate, tasks: &mut Tasks) {
     let (metrics, stop) = (|| Arc::clone(&parts.metrics), tasks.stop());
     tasks.spawn("credentials", Arc::clone(&gate.sources).watch(metrics(), stop.clone()));
     tasks.spawn("throttle", Arc::clone(&gate.throttle).sweep(metrics(), stop.clone()));
+    if let Some(tls) = &gate.tls {
+        tasks.spawn("certificate", Arc::clone(tls).watch(metrics(), stop.clone()));
+    }
     let files = parts.config.policies.clone();
-    tasks.spawn("policy files", policies::watch(files, Arc::clone(&parts.policies), metrics(), stop.clone()));
+    tasks.spawn(
+        "policy files",
+        policies::watch(files, Arc::clone(&parts.policies), metrics(), parts.audit.clone(), stop.clone()),
+    );
     let client = parts.clients.once.clone();
     tasks.spawn("API server", cluster::watch(client, parts.readiness.clone(), metrics(), stop));
 }
@@ -240,7 +278,8 @@ fn start_servers(
     servers: &mut Tasks,
 ) -> Handles {
     let handles = Handles { intake: Handle::new(), metrics: Handle::new() };
-    tracing::info!("webhook on http://{}/webhook, metrics on {}", intake_port.address(), metrics_port.address());
+    let scheme = if gate.tls.is_some() { "https" } else { "http" };
+    tracing::info!("webhook on {scheme}://{}/webhook, metrics on {}", intake_port.address(), metrics_port.address());
     let router = server::intake_router(
         intake,
         &parts.config,
@@ -248,10 +287,11 @@ fn start_servers(
         gate.throttle,
         parts.readiness.clone(),
         Arc::clone(&parts.metrics),
+        parts.audit.clone(),
     );
-    servers.try_spawn("webhook server", intake_port.serve(router, handles.intake.clone()));
-    let router = server::metrics_router(Arc::clone(&parts.metrics));
-    servers.try_spawn("metrics server", metrics_port.serve(router, handles.metrics.clone()));
+    servers.try_spawn("webhook server", intake_port.serve(router, handles.intake.clone(), gate.tls));
+    let router = server::metrics_router(Arc::clone(&parts.metrics), parts.readiness.clone());
+    servers.try_spawn("metrics server", metrics_port.serve(router, handles.metrics.clone(), None));
     handles
 }
 

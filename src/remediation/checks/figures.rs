@@ -27,6 +27,10 @@ pub fn turns(name: &str) -> Option<Turns> {
             "a Pause in the target's namespace, or one with scope Cluster in Paramedic's own",
             "the end of the Pause, or an API server that says that there is none",
         ),
+        "audit" => (
+            "an audit log that cannot be written",
+            "an audit log that can be written again, or none in the configuration",
+        ),
         "evidence" => (
             "a silence or an inhibition, an alert that is over, or an Alertmanager that does not answer",
             "an Alertmanager of the alert's source that says that it fires and is not held back",
@@ -81,6 +85,10 @@ pub fn turns(name: &str) -> Option<Turns> {
 pub(super) fn of(name: &str, candidate: &Candidate<'_>) -> String {
     match (name, &candidate.scene.target) {
         ("pause", _) => pause(candidate),
+        ("audit", _) => match candidate.world.audit {
+            Some(why) => why.to_owned(),
+            None => "nothing keeps the audit log from being written".to_owned(),
+        },
         ("evidence", _) => evidence(candidate.world.evidence),
         ("target", Ok(resolved)) if resolved.target == resolved.subject.object => {
             format!("{} (uid {})", resolved.target, resolved.target.uid)

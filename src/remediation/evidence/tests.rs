@@ -89,8 +89,8 @@ fn a_young_firing_notice_proves_firing_and_an_old_one_nothing() {
     let max_age = Duration::from_mins(10);
     let told = |record: &RecordFixture, now: i64| told(&record.spec, &record.status, max_age, at(now));
     assert_eq!(told(&a_record(), 600), Evidence::Firing);
-    let old = "the alert was last heard of at 2026-03-01T12:00:00Z, longer ago than evidenceMaxAge, and no Alertmanager \
-               can be asked";
+    let old =
+        "the alert was last heard of at 2026-03-01T12:00:00Z, longer ago than evidenceMaxAge, and nobody can be asked";
     assert_eq!(told(&a_record(), 601), Evidence::Unknown(old.to_owned()));
     assert_eq!(told(&a_record().last_seen(300), 900), Evidence::Firing, "a repeat makes it young again");
     assert_eq!(told(&a_record().resolved_at(30), 31), Evidence::Clear { confirmed: false });

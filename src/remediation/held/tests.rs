@@ -3,7 +3,13 @@
 use std::sync::LazyLock;
 
 use super::*;
-use crate::{action::Outcome, api::CANCEL_ANNOTATION, clock::Clock, remediation::fixtures::*};
+use crate::{
+    action::Outcome,
+    api::CANCEL_ANNOTATION,
+    clock::Clock,
+    remediation::{Evidence, QueryNow, fixtures::*},
+    target::Health,
+};
 
 const CLEAR: Evidence = Evidence::Clear { confirmed: true };
 
@@ -36,7 +42,7 @@ fn good_time_is_unbroken_or_begins_anew() {
     let mut held = held(&a_record().verifying(0));
     let mut since = |healthy: bool, evidence: Evidence, now: i64| {
         let health = if healthy { Health::Healthy } else { Health::Unhealthy("2 of 3".to_owned()) };
-        held.recovery(health, evidence, at(now)).good_since
+        held.recovery(a_look(health, evidence), at(now)).good_since
     };
     assert_eq!(since(true, CLEAR, 10), Some(at(10)));
     assert_eq!(since(true, Evidence::Unasked, 20), Some(at(10)));
@@ -48,6 +54,32 @@ fn good_time_is_unbroken_or_begins_anew() {
         assert_eq!(since(true, broken, 50), None);
         assert_eq!(since(true, CLEAR, 60), Some(at(60)));
     }
+}
+
+#[test]
+fn a_query_that_does_not_hold_breaks_the_good_time() {
+    let mut held = held(&a_record().verifying(0));
+    let mut since = |query: QueryNow, now: i64| {
+        let seen = Seen { query: Some(query), ..a_look(Health::Healthy, CLEAR) };
+        held.recovery(seen, at(now)).good_since
+    };
+    assert_eq!(since(QueryNow::Holds, 10), Some(at(10)));
+    assert_eq!(since(QueryNow::Holds, 20), Some(at(10)));
+    for broken in [QueryNow::No("0 of 1".to_owned()), QueryNow::Unknown("no data".to_owned())] {
+        assert_eq!(since(broken, 30), None);
+        assert_eq!(since(QueryNow::Holds, 40), Some(at(40)));
+    }
+}
+
+#[test]
+fn what_a_rule_asks_for_is_kept_while_its_prometheus_does_not_answer() {
+    let mut held = held(&a_record().verifying(0));
+    let mut asked = |quiet_for: Option<i64>| {
+        let quiet_for = quiet_for.map(SignedDuration::from_secs);
+        let recovery = held.recovery(Seen { quiet_for, ..a_look(Health::Healthy, CLEAR) }, at(10));
+        recovery.seen.quiet_for.map(|quiet| quiet.as_secs())
+    };
+    assert_eq!([asked(None), asked(Some(180)), asked(None), asked(Some(60))], [None, Some(180), Some(180), Some(60)]);
 }
 
 #[test]

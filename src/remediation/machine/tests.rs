@@ -144,6 +144,15 @@ fn a_pause_stops_everything_and_so_does_a_pause_that_cannot_be_asked_for() {
 }
 
 #[test]
+fn what_could_not_be_told_afterwards_is_not_done_and_a_dry_run_does_nothing() {
+    let world = a_world().unaudited("the disk is full");
+    let next = world.next(&a_record(), 5);
+    assert_eq!(next.state(), (WAITING, Some(Reason::AuditUnavailable)));
+    assert_eq!(next.message(), "the disk is full");
+    assert_eq!(world.next(&a_record().mode(Mode::DryRun), 5).state(), (Phase::Observing, None));
+}
+
+#[test]
 fn a_right_to_list_pauses_that_is_missing_is_told_from_an_api_that_does_not_answer() {
     let mut world = a_world();
     world.pause = Err(crate::remediation::PauseUnknown { forbidden: true, why: "may not list pauses".to_owned() });
@@ -466,6 +475,52 @@ fn a_relapse_begins_the_good_time_anew() {
     assert_eq!(relapsed.next(&record, 70).status.phase, Phase::Verifying);
     assert_eq!(a_world().well_since(75).next(&record, 100).status.phase, Phase::Verifying);
     assert_eq!(a_world().well_since(75).next(&record, 135).status.phase, Phase::Succeeded);
+}
+
+#[test]
+fn a_rule_may_ask_for_more_quiet_than_the_step_and_never_for_less() {
+    let record = a_record().verifying(10);
+    let quiet = |quiet: i64, now: i64| a_world().well_since(20).quiet_for(quiet).next(&record, now).status.phase;
+    assert_eq!(quiet(180, 199), Phase::Verifying, "stableFor is a minute, but the rule fires after three only");
+    assert_eq!(quiet(180, 200), Phase::Succeeded);
+    assert_eq!(quiet(30, 79), Phase::Verifying, "stableFor says more than the rule");
+    assert_eq!(quiet(30, 80), Phase::Succeeded);
+    assert_eq!(quiet(600, 310), Phase::Verifying, "at the deadline it is good, and watched until it has lasted");
+    assert_eq!(quiet(600, 620), Phase::Succeeded);
+}
+
+#[test]
+fn a_query_that_holds_is_part_of_a_success() {
+    let record = a_record().verifying(10);
+    let next = a_world().well_since(20).query(QueryNow::Holds).next(&record, 80);
+    assert_eq!(next.state(), (Phase::Succeeded, Some(Reason::Verified)));
+    assert_eq!(next.message(), "healthy, and the alert is over, and verify.query holds, 80s after it arrived");
+}
+
+#[test]
+fn a_query_that_does_not_hold_in_time_has_not_helped_and_one_that_nobody_can_tell_of_is_unverified() {
+    let record = a_record().verifying(10);
+    let well =
+        |query: QueryNow| a_world().recovery(Health::Healthy, Evidence::Clear { confirmed: true }, None).query(query);
+    let (no, unknown) =
+        (|| QueryNow::No("it holds for 0 of 1 series".to_owned()), || QueryNow::Unknown("no data".to_owned()));
+    for query in [no(), unknown()] {
+        assert_eq!(well(query).next(&record, 309).status.phase, Phase::Verifying, "there is time yet");
+    }
+    let next = well(no()).next(&record, 310);
+    assert_eq!(next.state(), (Phase::Pending, Some(Reason::NotHelped)));
+    assert_eq!(next.message(), "step 0: verify.query does not hold: it holds for 0 of 1 series");
+    let next = well(unknown()).next(&record, 310);
+    assert_eq!(next.state(), (Phase::Failed, Some(Reason::Unverified)));
+    assert_eq!(next.message(), "whether it helped cannot be told: verify.query: no data");
+    let firing = a_world().recovery(Health::Healthy, Evidence::Firing, None).query(unknown());
+    assert_eq!(firing.next(&record, 310).state(), (Phase::Pending, Some(Reason::NotHelped)), "the alert says enough");
+    let unasked = a_world().recovery(Health::Healthy, Evidence::Unasked, Some(20)).query(unknown());
+    assert_eq!(
+        unasked.next(&record, 310).state(),
+        (Phase::Failed, Some(Reason::Unverified)),
+        "an old good time is none"
+    );
 }
 
 #[test]

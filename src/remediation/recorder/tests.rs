@@ -166,7 +166,9 @@ fn replica(api: Server, known: &[RecordFixture]) -> Replica {
         metrics: Arc::default(),
         own_namespace: "paramedic".to_owned(),
         open_per_policy: 100,
+        audit: crate::audit::Audit::default(),
         protections: Protections::default(),
+        lost: watch::Sender::default(),
     };
     Replica { recorder, api }
 }
@@ -254,6 +256,19 @@ async fn an_api_that_cannot_say_whether_there_is_a_record_makes_the_sender_come_
     let behind = replica(with(&made().in_phase(Phase::Skipped, 50)), &[]);
     assert_eq!(behind.hears_it_is_over("prometheus").await.outcome, Outcome::NotDurable);
     assert_eq!(behind.hears_it_is_over("prometheus").await.outcome, Outcome::Resolved, "it has caught up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn alerts_that_were_left_out_are_told_of() {
+    let replica = replica(Server::default(), &[]);
+    let source = Source { name: "prometheus".to_owned(), namespaces: vec!["*".to_owned()], receivers: None };
+    let mut lost = replica.recorder.lost.subscribe();
+    for (truncated, told) in [(0, false), (3, true), (0, false)] {
+        let notification = Notification { receiver: "team".to_owned(), alerts: Vec::new(), truncated };
+        replica.recorder.accept(&source, notification, Instant::now()).await;
+        assert_eq!(lost.has_changed().unwrap(), told, "{truncated}");
+        lost.mark_unchanged();
+    }
 }
 
 #[tokio::test(start_paused = true)]

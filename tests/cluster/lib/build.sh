@@ -17,6 +17,7 @@ DEBS=(containerd runc containernetworking-plugins prometheus prometheus-alertman
 # What every image of ours stands on.
 BASE_INCLUDE=ca-certificates,curl
 K8S_VERSION=v1.34.4
+ALERTMANAGER_VERSION=0.31.1 # as go/alertmanager/go.mod
 declare -A MADE
 
 apt_updated=''
@@ -152,7 +153,7 @@ nonroot:x:65532:
 }
 
 # build_all: afterwards MADE tells where things are: kubernetes, etcd, coredns,
-# kube-state-metrics, pause (programs), debs, base, images (folders).
+# kube-state-metrics, alertmanager, pause (programs), debs, base, images (folders).
 build_all() {
   mkdir -p "$CACHE"
   # One build at a time. A build that lost its parent goes on holding the
@@ -167,6 +168,9 @@ build_all() {
   build_go etcd
   build_go coredns
   build_go kube-state-metrics k8s.io/kube-state-metrics/v2
+  # what it says of its version is read: only from 0.28 on is it polled
+  build_go alertmanager github.com/prometheus/alertmanager/cmd/alertmanager \
+    "-X github.com/prometheus/common/version.Version=$ALERTMANAGER_VERSION"
   build_go kubernetes . "-X k8s.io/component-base/version.gitVersion=$K8S_VERSION \
 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=34"
   build_images

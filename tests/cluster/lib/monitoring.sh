@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154
-# Prometheus and Alertmanager (Debian's, unpacked), in the control plane's namespace. With `pair start` there are two of
-# each: two Prometheus that scrape and evaluate the same and tell both Alertmanagers, which are peers of one cluster.
+# Prometheus and Alertmanager (Debian's, unpacked; beside it a newer Alertmanager, for `alertmanager use module`). With
+# `pair start` there are two of each: two Prometheus that scrape and evaluate the same and tell both Alertmanagers, which
+# are peers of one cluster.
 
 PROMETHEUS_URL=http://$CP_IP:9090
 ALERTMANAGER_URL=http://$CP_IP:9093
@@ -141,12 +142,13 @@ EOF
 }
 # start_alertmanager NAME URL [GOSSIP PEER]: a lone one, or one that gossips at an address with a peer
 start_alertmanager() {
-  local name=$1 url=$2
+  local name=$1 url=$2 program=alertmanager
+  [[ ! -e $RUN/alertmanager/module ]] || program=alertmanager-module
   # no cluster: a lone one that gossips waits for peers and remembers too much
   local cluster=(--cluster.listen-address=)
   [[ ! ${3:-} ]] || cluster=("--cluster.listen-address=$3" "--cluster.peer=$4" --cluster.settle-timeout=2s
     --cluster.peer-timeout=3s --cluster.gossip-interval=100ms --cluster.pushpull-interval=5s)
-  with_share "$name" "$BIN/alertmanager" --config.file="$RUN/alertmanager/alertmanager.yml" \
+  with_share "$name" "$BIN/$program" --config.file="$RUN/alertmanager/alertmanager.yml" \
     --web.listen-address="${url#http://}" --web.external-url="$url" \
     --storage.path="$DATA/$name" "${cluster[@]}" --log.level=warn
 }

@@ -1,10 +1,12 @@
 //! The stories, by what they are about.
 
 mod access;
+mod audit_log;
 mod consent;
 mod crashes;
 mod deliveries;
 mod episodes;
+mod evidence;
 mod ladder;
 mod limits;
 mod outage;
@@ -20,9 +22,11 @@ pub fn all() -> Vec<Entry> {
     entries.extend(whole_loop::stories());
     entries.extend(deliveries::stories());
     entries.extend(consent::stories());
+    entries.extend(evidence::stories());
     entries.extend(targets::stories());
     entries.extend(limits::stories());
     entries.extend(ladder::stories());
+    entries.extend(audit_log::stories());
     entries.extend(restart::stories());
     entries.extend(crashes::stories());
     entries.extend(outage::stories());

@@ -51,6 +51,9 @@ async fn a_leaking_pod(story: Story) {
     let status = record.status.as_ref().expect("a record that succeeded has a status");
     let entries: Vec<_> = status.journal.iter().map(|entry| (entry.outcome, entry.target.uid.as_str())).collect();
     assert_eq!(entries, [(ActionOutcome::Done, ill.uid.as_str())], "one entry, of the pod that leaked");
+    // `stableFor` is 10 s, but the rule's `for` is 30 s and its interval 5 s, as Prometheus says.
+    let (ended, acted) = (status.ended_at.expect("it has ended"), status.journal[0].ended_at.expect("it was done"));
+    assert!(ended.duration_since(acted).as_secs() >= 40, "acted at {acted}, and a success at {ended} already");
     assert_eq!(status.subject.as_ref().map(|subject| subject.name.as_str()), Some("demo-app"));
     alert_is_over(&story, &record).await;
 
