@@ -62,7 +62,7 @@ fn positive<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D:
 }
 
 /// What a limit counts must still be on record, and records are not kept for ever.
-fn at_most_a_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<PositiveDuration, D::Error> {
+pub(super) fn at_most_a_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<PositiveDuration, D::Error> {
     let duration = PositiveDuration::deserialize(deserializer)?;
     if duration > PositiveDuration::from_secs(24 * 3600) {
         return Err(serde::de::Error::custom(format!("`{duration}` is longer than the 24h that a limit may span")));

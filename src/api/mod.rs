@@ -4,6 +4,7 @@
 //! itself is checked while it is read, so that every reader (a file, the API, `check`) refuses the same things, and can
 //! say where. No I/O. Of the rest of the crate it knows only `alert`, whose matchers a policy is written in.
 
+mod approval;
 mod crd;
 mod limits;
 mod object;
@@ -13,6 +14,7 @@ mod quantity;
 mod remediation;
 mod step;
 
+pub use approval::{Approval, ApprovalPolicy, Decision, RemediationApproval, RemediationApprovalSpec};
 pub use crd::crds;
 pub use limits::{Limits, Rate};
 pub use object::{ObjectKey, ObjectRef, TargetKind};
@@ -23,7 +25,7 @@ pub use policy::{
 };
 pub use quantity::{CountOrPercent, PositiveDuration};
 pub use remediation::{
-    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, JournalEntry, Phase, PolicyKind, PolicyRef, Reason,
+    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, ApprovedBy, JournalEntry, Phase, PolicyKind, PolicyRef, Reason,
     Remediation, RemediationSpec, RemediationStatus,
 };
 pub use step::{Action, RestartMethod, RestartPod, RolloutRestart, Step, Verify};

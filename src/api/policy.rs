@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Limits, Step, TargetKind};
+use super::{Approval, Limits, Step, TargetKind};
 use crate::alert::Matcher;
 
 /// What a policy does when it matches.
@@ -16,6 +16,8 @@ pub enum Mode {
     /// Records what would have been done, and whether it was needed. The default.
     #[default]
     DryRun,
+    /// Acts when somebody has approved the very plan; see `approval`.
+    RequireApproval,
     /// Acts.
     Enforce,
 }
@@ -57,6 +59,9 @@ macro_rules! policy_spec {
             /// What bounds it.
             #[serde(default)]
             pub limits: Limits,
+            /// For the mode `RequireApproval`.
+            #[serde(default)]
+            pub approval: Approval,
         }
     };
 }

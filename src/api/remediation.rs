@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Limits, Mode, ObjectRef, Step, TargetSpec};
+use super::{Approval, Limits, Mode, ObjectRef, Step, TargetSpec};
 use crate::alert::{Fingerprint, Labels, Matcher};
 
 /// What was decided when the alert arrived. Nobody can change it afterwards.
@@ -59,6 +59,9 @@ pub struct RemediationSpec {
     pub steps: Vec<Step>,
     /// The limits, defaults filled in, as they were.
     pub limits: Limits,
+    /// How consent is asked for, as it was.
+    #[serde(default)]
+    pub approval: Approval,
 }
 
 /// The alert of a remediation.
@@ -165,6 +168,10 @@ pub struct RemediationStatus {
     /// What will be or was done, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// The hash of the plan that somebody is asked to approve, or approved: of the action, its parameters, and the object
+    /// that it is done to, with its UID. SHA-256, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_hash: Option<String>,
     /// What was done: an entry is written before its action, and completed after it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -223,6 +230,19 @@ pub struct JournalEntry {
     /// What the API said, where that matters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Who approved it, where the policy asks for that: the approver, and the RemediationApproval that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<ApprovedBy>,
+}
+
+/// Whose consent an action was done on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovedBy {
+    /// The user.
+    pub approver: String,
+    /// The name of the `RemediationApproval`.
+    pub approval: String,
 }
 
 /// What came of an action.
@@ -275,6 +295,8 @@ pub enum Phase {
     Pending,
     /// Something stands against acting now; it is looked at again.
     Waiting,
+    /// Every check has passed, and somebody is asked to approve the plan.
+    AwaitingApproval,
     /// The journal has an entry, and its action is under way.
     Acting,
     /// The action was done; whether it helped is being watched.
@@ -297,9 +319,10 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Pending,
         Self::Waiting,
+        Self::AwaitingApproval,
         Self::Acting,
         Self::Verifying,
         Self::Observing,
@@ -334,6 +357,7 @@ impl Phase {
         match self {
             Self::Pending => "Pending",
             Self::Waiting => "Waiting",
+            Self::AwaitingApproval => "AwaitingApproval",
             Self::Acting => "Acting",
             Self::Verifying => "Verifying",
             Self::Observing => "Observing",
@@ -396,6 +420,14 @@ pub enum Reason {
     TargetChanged,
     /// Another remediation is about the same target.
     SameTarget,
+    /// Every check has passed, and somebody has to approve the plan.
+    ApprovalRequired,
+    /// Nobody approved the plan in time.
+    ApprovalExpired,
+    /// Somebody denied the plan.
+    ApprovalDenied,
+    /// Somebody approved the plan; every check is made again.
+    Approved,
     /// Somebody cancelled it.
     CancelRequested,
     /// The policy was deleted or disabled, or no longer says this.
@@ -451,6 +483,10 @@ impl Reason {
             Self::Forbidden => "Forbidden",
             Self::TargetChanged => "TargetChanged",
             Self::SameTarget => "SameTarget",
+            Self::ApprovalRequired => "ApprovalRequired",
+            Self::ApprovalExpired => "ApprovalExpired",
+            Self::ApprovalDenied => "ApprovalDenied",
+            Self::Approved => "Approved",
             Self::CancelRequested => "CancelRequested",
             Self::PolicyChanged => "PolicyChanged",
             Self::TimedOut => "TimedOut",

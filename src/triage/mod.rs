@@ -243,6 +243,7 @@ fn record(
         namespaces,
         steps: policy.spec.steps.clone(),
         limits: policy.spec.limits.clone(),
+        approval: policy.spec.approval,
     };
     let labels = BTreeMap::from([
         (POLICY_LABEL.to_owned(), label_value(&reference.name)),
