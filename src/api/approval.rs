@@ -85,13 +85,10 @@ pub enum Decision {
 /// How a policy in mode `RequireApproval` asks for people's consent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "duration(self.within) <= duration('24h')",
-    "message": "within is longer than the 24h that anything may wait",
-}]))]
 pub struct Approval {
     /// How long a plan awaits somebody's answer before the remediation fails, and how long an approval that was given
     /// may be acted on: what was right to do yesterday need not be today. Default `1h`, at most a day.
+    #[schemars(extend("x-kubernetes-validations" = super::limits::at_most_a_day_rule()))]
     #[serde(deserialize_with = "super::limits::at_most_a_day")]
     pub within: PositiveDuration,
 }

@@ -71,7 +71,7 @@ pub(super) fn at_most_a_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -
 }
 
 /// The same for the API server, so that `kubectl apply` refuses it.
-fn at_most_a_day_rule() -> serde_json::Value {
+pub(super) fn at_most_a_day_rule() -> serde_json::Value {
     serde_json::json!([{
         "rule": "duration(self) <= duration('24h')",
         "message": "is longer than the 24h that a limit may span",

@@ -113,8 +113,8 @@ policy_spec! {
 
 impl From<ClusterRemediationPolicySpec> for RemediationPolicySpec {
     fn from(cluster: ClusterRemediationPolicySpec) -> Self {
-        let ClusterRemediationPolicySpec { namespaces: _, mode, matchers, target, steps, limits } = cluster;
-        Self { mode, matchers, target, steps, limits }
+        let ClusterRemediationPolicySpec { namespaces: _, mode, matchers, target, steps, limits, approval } = cluster;
+        Self { mode, matchers, target, steps, limits, approval }
     }
 }
 

@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     action::{self, Order, Outcome},
-    api::{ActionOutcome, ObjectKey, Phase, Remediation, RemediationStatus},
+    api::{ActionOutcome, Mode, ObjectKey, Phase, Remediation, RemediationStatus},
     clock::Clock,
     leader::{Handover, Term},
     policy::PolicyStore,
@@ -359,12 +359,20 @@ impl Desk<'_> {
                 }
                 // Looks run beside each other, so that one that is slow keeps nobody else waiting; decisions do not.
                 let (looker, record) = (self.driver.looker.clone(), held.record.clone());
+                let by_approval = self.by_approval(&record);
                 self.spawn(key, async move {
-                    let (scene, evidence) = looker.scene(&record).await;
+                    let (scene, evidence) = looker.scene(&record, by_approval).await;
                     Finding::Scene(Box::new(scene), evidence, Instant::now())
                 });
             }
         }
+    }
+
+    /// Whether somebody has to approve what is done for a record: as its policy was, or as it is.
+    fn by_approval(&self, record: &Remediation) -> bool {
+        let spec = &record.spec;
+        let now = self.driver.policies.current().by_uid(&spec.policy.uid).map(|policy| policy.spec.mode);
+        spec.mode == Mode::RequireApproval || now == Some(Mode::RequireApproval)
     }
 
     /// Reads a record again whose written state is not certain. `false`: it is not there to be attended to.
@@ -542,7 +550,9 @@ impl Desk<'_> {
         if self.ledger.follow(key, after.phase) {
             self.wake_waiting(Instant::now());
         }
-        if (before.phase, before.reason) != (after.phase, after.reason) {
+        // Another plan is asked about in the same phase.
+        let told = (before.phase, before.reason, &before.plan_hash) != (after.phase, after.reason, &after.plan_hash);
+        if told {
             info!(remediation = %key, policy = %written.spec.policy, phase = after.phase.as_str(),
                 reason = after.reason.map(crate::api::Reason::as_str), message = after.message, "decided");
             driver.metrics.transition(after.phase, after.reason);
@@ -668,7 +678,7 @@ impl Desk<'_> {
             },
             Finding::Scene(scene, evidence, seen_at) => {
                 let fresh = seen_now.saturating_duration_since(seen_at) <= SCENE_AGE;
-                if !held.stale && fresh && matches!(held.phase(), Phase::Pending | Phase::Waiting) {
+                if !held.stale && fresh && matches!(held.phase(), Phase::Pending | Phase::Waiting | Phase::AwaitingApproval) {
                     tokio::select! {
                         biased;
                         () = ended.cancelled() => return false,

@@ -10,13 +10,13 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::{
-    Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow, Recovery, Scene, World,
+    Consent, Consents, Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow, Recovery, Scene, World,
     machine::{self},
 };
 use crate::{
     alert::{Fingerprint, Labels},
     api::{
-        ActionOutcome, AlertPhase, AlertRecord, AlertStatus, CountOrPercent, JournalEntry, Limits, Mode, ObjectKey,
+        ActionOutcome, AlertPhase, Approval, AlertRecord, AlertStatus, CountOrPercent, Decision, JournalEntry, Limits, Mode, ObjectKey,
         ObjectRef, Phase, PositiveDuration, Rate, Reason, Remediation, RemediationPolicy, RemediationPolicySpec,
         RemediationSpec, RemediationStatus, RestartMethod, RestartPod, RolloutRestart, Step, TargetKind, TargetSpec,
         Verify,
@@ -132,6 +132,7 @@ pub(crate) fn a_policy(name: &str) -> PolicyFixture {
         target: TargetSpec { kind: TargetKind::Pod, allow_scrape_target: false },
         steps: vec![restart_pod(), rollout_restart()],
         limits: Limits::default(),
+        approval: Approval::default(),
     };
     PolicyFixture { name: name.to_owned(), namespace: "shop".to_owned(), spec }
 }
@@ -221,6 +222,7 @@ pub(crate) fn a_record_of(policy: &Policy) -> RecordFixture {
         namespaces: policy.namespaces.clone(),
         steps: policy.spec.steps.clone(),
         limits: policy.spec.limits.clone(),
+        approval: policy.spec.approval,
     };
     RecordFixture { key: key("rem-1"), spec, status: RemediationStatus::default(), version: 1 }
 }
@@ -291,6 +293,15 @@ impl RecordFixture {
         self.journal(ActionOutcome::Running, since).in_phase(Phase::Acting, since)
     }
 
+    /// Somebody is asked to approve the eviction of its pod, for an hour.
+    pub(crate) fn awaiting(mut self, since: i64) -> Self {
+        self.spec.mode = Mode::RequireApproval;
+        let asked = a_world().next(&self, since);
+        assert_eq!(asked.status.phase, Phase::AwaitingApproval, "{:?}", asked.status);
+        self.status = asked.status;
+        self
+    }
+
     /// Its action was done, and its subject is watched.
     pub(crate) fn verifying(self, since: i64) -> Self {
         self.journal(ActionOutcome::Done, since).in_phase(Phase::Verifying, since)
@@ -312,6 +323,7 @@ impl RecordFixture {
             ended_at: (outcome != ActionOutcome::Running).then(|| at(started)),
             outcome,
             message: None,
+            approved_by: None,
         });
         self
     }
@@ -412,6 +424,7 @@ pub(crate) fn a_world() -> WorldFixture {
         evidence: Evidence::Firing,
         pause: Ok(None),
         target: Ok(resolved("cart-1")),
+        consents: Consents::Said(Vec::new()),
         observed: None,
         cancel: None,
         ledger: Ledger::default(),
@@ -426,6 +439,7 @@ pub(crate) struct WorldFixture {
     pub(crate) evidence: Evidence,
     pub(crate) pause: Result<Option<String>, PauseUnknown>,
     pub(crate) target: Result<Resolved, Unresolved>,
+    pub(crate) consents: Consents,
     pub(crate) observed: Option<Observed>,
     pub(crate) cancel: Option<String>,
     pub(crate) ledger: Ledger,
@@ -510,6 +524,26 @@ impl WorldFixture {
         self
     }
 
+    /// Somebody says that to the plan that the record awaits an answer to, so many seconds after the alert arrived.
+    pub(crate) fn says(mut self, decision: Decision, record: &RecordFixture, seconds: i64) -> Self {
+        let consent = Consent {
+            name: format!("{}-abcde", record.key.name),
+            remediation: record.key.name.clone(),
+            policy: record.policy(),
+            plan_hash: record.status.plan_hash.clone().unwrap(),
+            target_uid: record.status.target.clone().unwrap().uid,
+            decision,
+            approver: "kim".to_owned(),
+            comment: None,
+            at: at(seconds),
+        };
+        match &mut self.consents {
+            Consents::Said(said) => said.push(consent),
+            other => *other = Consents::Said(vec![consent]),
+        }
+        self
+    }
+
     /// Nothing was looked at yet.
     pub(crate) fn unseen(mut self) -> Self {
         self.observed = Some(Observed::Nothing);
@@ -535,7 +569,10 @@ impl WorldFixture {
 
     /// Gives the world as the machine takes it.
     pub(crate) fn with<T>(&self, key: &ObjectKey, then: impl FnOnce(&World<'_>) -> T) -> T {
-        let scene = || Observed::Scene(Box::new(Scene { pause: self.pause.clone(), target: self.target.clone() }));
+        let scene = || {
+            let (pause, target, consents) = (self.pause.clone(), self.target.clone(), self.consents.clone());
+            Observed::Scene(Box::new(Scene { pause, target, consents }))
+        };
         let world = World {
             key,
             cancel: self.cancel.as_deref(),

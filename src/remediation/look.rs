@@ -9,12 +9,13 @@ use kube::{Api, Client, api::ListParams, core::DeserializeGuard};
 use tokio::time::timeout;
 
 use super::{
+    Consent, Consents,
     evidence::{self, LivingSubject, PeerAnswer},
     world::{Evidence, PauseUnknown, Scene},
 };
 use crate::{
     alert::Matcher,
-    api::{Action, Pause, PauseScope, Remediation, RemediationSpec, RemediationStatus, Step},
+    api::{Action, GROUP, ObjectKey, Pause, PauseScope, Remediation, RemediationApproval, RemediationSpec, RemediationStatus, Step},
     clients::{Alertmanager, PeerAlert},
     clock::Clock,
     target::{Health, Lookup, Pods, Resolved, Resolver, Unresolved, WorkloadState},
@@ -54,15 +55,39 @@ impl Looker {
         self.alertmanagers.get(source).is_some_and(|peers| !peers.is_empty())
     }
 
-    /// What stands against acting beside the limits, and whether the alert fires; all asked at once.
-    pub async fn scene(&self, record: &Remediation) -> (Scene, Evidence) {
+    /// What stands against acting beside the limits, and whether the alert fires; all asked at once. `by_approval`:
+    /// whether somebody has to approve.
+    pub async fn scene(&self, record: &Remediation, by_approval: bool) -> (Scene, Evidence) {
         let status = record.status.clone().unwrap_or_default();
-        let (pause, evidence, target) = tokio::join!(
+        let (pause, evidence, target, consents) = tokio::join!(
             self.pause(&record.spec, &status),
             self.alert(&record.spec, &status),
-            self.target(&record.spec, &status)
+            self.target(&record.spec, &status),
+            self.consents(record, by_approval)
         );
-        (Scene { pause, target }, evidence)
+        (Scene { pause, target, consents }, evidence)
+    }
+
+    /// What people said to the record's plans. Asked live: what a watch says may be older than a denial.
+    async fn consents(&self, record: &Remediation, by_approval: bool) -> Consents {
+        if !by_approval {
+            return Consents::Unasked;
+        }
+        let key = ObjectKey::of(record);
+        let api: Api<DeserializeGuard<RemediationApproval>> = Api::namespaced(self.client.clone(), &key.namespace);
+        match timeout(LOOK_TIMEOUT, api.list(&ListParams::default())).await {
+            Ok(Ok(list)) => said(list.items, &key),
+            Ok(Err(kube::Error::Api(status))) if status.code == 403 => Consents::Unknown {
+                forbidden: true,
+                why: format!(
+                    "Paramedic's service account may not list remediationapprovals.{GROUP} in namespace {}; give it \
+                     that right: {}",
+                    key.namespace, status.message
+                ),
+            },
+            Ok(Err(error)) => Consents::Unknown { forbidden: false, why: error.to_string() },
+            Err(_) => Consents::Unknown { forbidden: false, why: "the API did not answer in time".to_owned() },
+        }
     }
 
     /// The reason of a pause that is in force for this record.
@@ -169,6 +194,25 @@ impl Looker {
         matchers.extend(spec.alert.labels.alertname().map(|name| Matcher::equal("alertname", name)));
         Some(join_all(peers.iter().map(|peer| ask(peer, &matchers))).await)
     }
+}
+
+/// What these say to a record's plans. One that cannot be read may be a denial, so it is named instead.
+fn said(approvals: Vec<DeserializeGuard<RemediationApproval>>, key: &ObjectKey) -> Consents {
+    let mut consents = Vec::new();
+    for DeserializeGuard(approval) in approvals {
+        match approval {
+            Ok(approval) => consents.extend(Consent::of(approval).filter(|consent| consent.remediation == key.name)),
+            Err(invalid) => {
+                let name = invalid.metadata.name.as_deref().unwrap_or_default();
+                let why = format!(
+                    "RemediationApproval {}/{name} cannot be read: {}; delete it",
+                    key.namespace, invalid.error
+                );
+                return Consents::Unknown { forbidden: false, why };
+            }
+        }
+    }
+    Consents::Said(consents)
 }
 
 /// Why the pauses of a namespace are not known.
@@ -284,6 +328,7 @@ mod tests {
             ended_at: Some(Timestamp::UNIX_EPOCH),
             outcome: ActionOutcome::Done,
             message: None,
+            approved_by: None,
         };
         RemediationStatus { journal: vec![entry], ..RemediationStatus::default() }
     }

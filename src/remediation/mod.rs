@@ -1,10 +1,11 @@
 //! Remediations: what is decided about a record, what is remembered, and who does it.
 //!
 //! Pure: `machine` (what follows), `checks` (what stands against acting), `ledger` (the limits' memory), `world` (their
-//! inputs), `evidence` (what is known about an alert). With I/O: `index` and `recorder` (from webhooks to records, on
+//! inputs), `evidence` (what is known about an alert), `approval` (what people said to a plan). With I/O: `index` and `recorder` (from webhooks to records, on
 //! every replica), `look` and `driver` (from records to actions, on the leader).
 
 mod announce;
+mod approval;
 mod cache;
 mod checks;
 mod driver;
@@ -19,6 +20,7 @@ mod machine;
 mod recorder;
 mod world;
 
+pub use approval::{Consent, Consents};
 pub use announce::{Announcer, Publisher, announcer};
 pub use cache::{Change, RecordCache};
 pub use checks::{Candidate, Refusal};

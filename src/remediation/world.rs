@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Ledger;
+use super::{Consents, Ledger};
 use crate::{
-    api::{ActionOutcome, Limits, Mode, ObjectKey, RemediationSpec},
+    api::{ActionOutcome, Approval, Limits, Mode, ObjectKey, RemediationSpec},
     policy::Policy,
     protections::Protections,
     target::{Health, Resolved, Unresolved},
@@ -63,6 +63,8 @@ pub struct Scene {
     pub pause: Result<Option<String>, PauseUnknown>,
     /// The target.
     pub target: Result<Resolved, Unresolved>,
+    /// What people said to the record's plans, where its policy asks for that.
+    pub consents: Consents,
 }
 
 /// What is seen of a subject after an action.
@@ -122,6 +124,8 @@ pub struct World<'a> {
 pub struct InForce {
     /// The mode.
     pub mode: Mode,
+    /// For the mode `RequireApproval`.
+    pub approval: Approval,
     /// The limits; `min_available` and `rate` are not merged: a count and a share have no order, and neither have five
     /// an hour and a hundred a day.
     pub limits: Limits,
@@ -139,6 +143,7 @@ impl InForce {
         let (then, now) = (&spec.limits, &policy.spec.limits);
         Self {
             mode: spec.mode.min(policy.spec.mode),
+            approval: spec.approval.stricter(policy.spec.approval),
             limits: Limits {
                 cooldown: then.cooldown.max(now.cooldown),
                 rate: then.rate,
