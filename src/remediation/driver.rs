@@ -6,7 +6,7 @@
 //! those steps is the point of it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
     Change, Ledger, Looker, MEMORY, Mark, RecordCache, Scene, Seen, Side,
@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     action::{self, Order, Outcome},
-    api::{ActionOutcome, Mode, ObjectKey, Phase, Remediation, RemediationStatus},
+    api::{ActionOutcome, Mode, ObjectKey, Phase, Remediation, RemediationApproval, RemediationStatus},
     clock::Clock,
     leader::{Handover, Term},
     policy::PolicyStore,
@@ -286,6 +286,11 @@ impl Desk<'_> {
                 if let Some(held) = self.held.get_mut(&key) {
                     held.stale = true;
                     held.due = now;
+                }
+            }
+            Change::Woken(key) => {
+                if let Some(held) = self.held.get_mut(&key).filter(|held| held.phase() == Phase::AwaitingApproval) {
+                    held.due = held.due.min(now);
                 }
             }
         }
@@ -778,24 +783,47 @@ impl Desk<'_> {
         let old = index.ended_before(now.saturating_sub(retention).unwrap_or(now)).into_iter();
         let old: Vec<_> = old.map(|key| (self.driver.api(&key), index.resource_version(&key), key)).collect();
         if !old.is_empty() {
-            self.sweeping = Some(self.tasks.spawn(remove(old)).id());
+            self.sweeping = Some(self.tasks.spawn(remove(self.driver.client.clone(), old)).id());
         }
     }
 }
 
-/// Removes records, each only as it was seen.
-async fn remove(old: Vec<(Api<Remediation>, Option<String>, ObjectKey)>) -> Finding {
+/// Removes records, each only as it was seen, and what people said to their plans.
+async fn remove(client: Client, old: Vec<(Api<Remediation>, Option<String>, ObjectKey)>) -> Finding {
+    let mut removed = BTreeSet::new();
     for (api, resource_version, key) in old {
         let preconditions = Some(Preconditions { resource_version, uid: None });
         let params = DeleteParams { preconditions, ..DeleteParams::default() };
         match timeout(WRITE_TIMEOUT, api.delete(&key.name, &params)).await {
-            Ok(Ok(_)) => info!(remediation = %key, "removed; its retention is over"),
+            Ok(Ok(_)) => {
+                info!(remediation = %key, "removed; its retention is over");
+                removed.insert(key);
+            }
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => {}
             Ok(Err(error)) => warn!(remediation = %key, why = chain(&error), "not removed"),
             Err(_) => warn!(remediation = %key, "not removed: no answer in time"),
         }
     }
+    remove_approvals(&client, &removed).await;
     Finding::Failed
+}
+
+/// Removes what people said to the plans of records that are no more. What fails stays; it counts for nothing.
+async fn remove_approvals(client: &Client, removed: &BTreeSet<ObjectKey>) {
+    let namespaces: BTreeSet<&str> = removed.iter().map(|key| key.namespace.as_str()).collect();
+    for namespace in namespaces {
+        let api: Api<DeserializeGuard<RemediationApproval>> = Api::namespaced(client.clone(), namespace);
+        let Ok(Ok(listed)) = timeout(WRITE_TIMEOUT, api.list(&ListParams::default())).await else { continue };
+        for approval in listed.items.into_iter().filter_map(|DeserializeGuard(approval)| approval.ok()) {
+            let (name, remediation) = (approval.metadata.name.unwrap_or_default(), approval.spec.remediation);
+            if removed.contains(&ObjectKey { namespace: namespace.to_owned(), name: remediation }) {
+                let preconditions = Some(Preconditions { resource_version: None, uid: approval.metadata.uid });
+                let params = DeleteParams { preconditions, ..DeleteParams::default() };
+                let gone = timeout(WRITE_TIMEOUT, api.delete(&name, &params)).await;
+                debug!(namespace, name, removed = matches!(gone, Ok(Ok(_))), "an approval of a record that is no more");
+            }
+        }
+    }
 }
 
 fn is_open(record: &Remediation) -> bool {
