@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use super::{Config, SourceConfig, UNAUTHENTICATED};
+use super::{Access, Config, SourceConfig, UNAUTHENTICATED};
 use crate::{api::PositiveDuration, policy::ALL_NAMESPACES};
 
 /// Settings that cannot work, alone or together; each says what to do.
@@ -50,6 +50,22 @@ pub enum Contradiction {
         index: usize,
         /// What was written.
         url: String,
+    },
+    /// Two ways to log in.
+    #[error("{list}[{index}] has basicAuth and tokenFile; a request can carry one of them")]
+    TwoCredentials {
+        /// The list.
+        list: &'static str,
+        /// Its place in the list.
+        index: usize,
+    },
+    /// Not checked, and checked against something.
+    #[error("{list}[{index}] has caFile and insecureSkipVerify: true, which never looks at it; leave one of them out")]
+    Unverified {
+        /// The list.
+        list: &'static str,
+        /// Its place in the list.
+        index: usize,
     },
     /// An action could outlive the Lease.
     #[error(
@@ -151,6 +167,7 @@ fn alertmanagers(config: &Config, found: &mut Vec<Contradiction>) {
         if !alertmanager.url.parse().is_ok_and(|url| http(&url)) {
             found.push(Contradiction::Url { index, url: alertmanager.url.clone() });
         }
+        access("alertmanagers", index, &alertmanager.access(), found);
         if !known.contains(&alertmanager.source.as_str()) {
             found.push(Contradiction::NoSuchSource {
                 index,
@@ -158,6 +175,15 @@ fn alertmanagers(config: &Config, found: &mut Vec<Contradiction>) {
                 known: known.join(", "),
             });
         }
+    }
+}
+
+fn access(list: &'static str, index: usize, access: &Access, found: &mut Vec<Contradiction>) {
+    if access.basic_auth.is_some() && access.token_file.is_some() {
+        found.push(Contradiction::TwoCredentials { list, index });
+    }
+    if access.ca_file.is_some() && access.insecure_skip_verify {
+        found.push(Contradiction::Unverified { list, index });
     }
 }
 
@@ -201,6 +227,19 @@ mod tests {
             wrong("{sources: [{name: prod, tokenFile: /t}], alertmanagers: [{url: 'am:9093', source: prd}]}");
         assert!(problems[0].contains("not an http"), "{problems:?}");
         assert!(problems[1].contains("no source `prd`; there are: prod"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_peer_is_logged_in_to_in_one_way_and_believed_in_one_way() {
+        let peer = |access: &str| {
+            wrong(&format!("alertmanagers: [{{url: 'https://am:9093', source: unauthenticated, {access}}}]"))
+        };
+        assert_eq!(peer("basicAuth: {username: a, passwordFile: /p}, caFile: /ca"), [""; 0]);
+        assert_eq!(peer("tokenFile: /t, clientCertificate: {certFile: /c, keyFile: /k}"), [""; 0]);
+        let twice = peer("basicAuth: {username: a, passwordFile: /p}, tokenFile: /t");
+        assert_eq!(twice, ["alertmanagers[0] has basicAuth and tokenFile; a request can carry one of them"]);
+        let never = peer("caFile: /ca, insecureSkipVerify: true");
+        assert!(never[0].contains("which never looks at it"), "{never:?}");
     }
 
     #[test]

@@ -126,12 +126,22 @@ pub struct AlertmanagerConfig {
     pub url: String,
     /// The source that it stands for: alerts read from it may lead to what that source's may.
     pub source: String,
-    /// How to log in to it.
+    /// A user name and the file of its password, where it asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
+    /// A file with a bearer token, where a proxy before it asks for one. Not together with `basicAuth`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
     /// A file with the certificates, in PEM, that its own is checked against. Default: the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// The certificate that Paramedic shows, where it asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<ClientCertificate>,
+    /// Consent to believe whoever answers at that address, whatever certificate is shown: what it says about alerts could
+    /// then be anybody's. Default `false`.
+    #[serde(default)]
+    pub insecure_skip_verify: bool,
     /// How often Prometheus sends it an alert that still fires: so long after its start it may not know them all.
     /// Default `90s`.
     #[serde(default = "resend_interval")]
@@ -139,6 +149,54 @@ pub struct AlertmanagerConfig {
     /// How long it may take to answer. Default `2s`.
     #[serde(default = "alertmanager_timeout")]
     pub timeout: PositiveDuration,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// A file with the certificate, in PEM, and those that lead to its authority.
+    pub cert_file: PathBuf,
+    /// A file with its private key, in PEM.
+    pub key_file: PathBuf,
+}
+
+/// How to log in to something that is asked, and whom to believe to be it. Every file is read again when it changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// A user name and the file of its password.
+    pub basic_auth: Option<BasicAuth>,
+    /// A file with a bearer token.
+    pub token_file: Option<PathBuf>,
+    /// What its certificate is checked against; `None` is the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate to show.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Whether any certificate will do.
+    pub insecure_skip_verify: bool,
+}
+
+impl Access {
+    /// Whether anything of it is in files, which may change.
+    pub const fn has_files(&self) -> bool {
+        self.basic_auth.is_some()
+            || self.token_file.is_some()
+            || self.ca_file.is_some()
+            || self.client_certificate.is_some()
+    }
+}
+
+impl AlertmanagerConfig {
+    /// How to log in to it.
+    pub fn access(&self) -> Access {
+        Access {
+            basic_auth: self.basic_auth.clone(),
+            token_file: self.token_file.clone(),
+            ca_file: self.ca_file.clone(),
+            client_certificate: self.client_certificate.clone(),
+            insecure_skip_verify: self.insecure_skip_verify,
+        }
+    }
 }
 
 /// How the replica that acts is elected. `actionTimeout` and `renewEvery` together are less than `leaseDuration`, so

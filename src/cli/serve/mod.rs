@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{OK, PROBLEMS, USAGE, stdin};
 use crate::{
-    clients::{Alertmanager, AlertmanagerError},
+    clients::{Alertmanager, ClientError, Endpoint},
     clock::Clock,
     config::{self, Config, ConfigError, Overrides},
     policy::PolicyStore,
@@ -85,9 +85,9 @@ pub enum ServeError {
     /// There is no cluster.
     #[error(transparent)]
     Cluster(#[from] cluster::ClusterError),
-    /// An Alertmanager cannot be asked with these settings.
+    /// An Alertmanager or a Prometheus cannot be asked with these settings.
     #[error(transparent)]
-    Alertmanager(#[from] AlertmanagerError),
+    Client(#[from] ClientError),
     /// A credential cannot be used.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -204,17 +204,11 @@ struct Gate {
 }
 
 /// The Alertmanagers, by the source that each stands for.
-fn alertmanagers(config: &Config) -> Result<BTreeMap<String, Vec<Alertmanager>>, AlertmanagerError> {
+fn alertmanagers(config: &Config) -> Result<BTreeMap<String, Vec<Alertmanager>>, ClientError> {
     let mut by_source: BTreeMap<String, Vec<Alertmanager>> = BTreeMap::new();
     for settings in &config.alertmanagers {
-        let basic_auth = settings.basic_auth.as_ref().map(|auth| (auth.username.clone(), auth.password_file.clone()));
-        let peer = Alertmanager::new(
-            &settings.url,
-            settings.timeout.get(),
-            settings.resend_interval.get(),
-            basic_auth,
-            settings.ca_file.clone(),
-        )?;
+        let endpoint = Endpoint::new(&settings.url, settings.timeout.get(), settings.access())?;
+        let peer = Alertmanager::new(endpoint, settings.resend_interval.get());
         by_source.entry(settings.source.clone()).or_default().push(peer);
     }
     Ok(by_source)

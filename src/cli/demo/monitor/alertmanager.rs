@@ -225,7 +225,8 @@ mod tests {
         assert_eq!(posted.unwrap().status(), 200);
 
         let second = Duration::from_secs(1);
-        let asked = crate::clients::Alertmanager::new(&played.url, second, second, None, None).unwrap();
+        let endpoint = crate::clients::Endpoint::new(&played.url, second, crate::config::Access::default()).unwrap();
+        let asked = crate::clients::Alertmanager::new(endpoint, second);
         let found = asked.alerts(&["pod=\"p\"".parse().unwrap()]).await.unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].labels, labels);
