@@ -25,8 +25,8 @@ pub use policy::{
 };
 pub use quantity::{CountOrPercent, PositiveDuration};
 pub use remediation::{
-    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, ApprovedBy, JournalEntry, Phase, PolicyKind, PolicyRef, Reason,
-    Remediation, RemediationSpec, RemediationStatus,
+    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, ApprovedBy, JournalEntry, Phase, PolicyKind, PolicyRef,
+    Reason, Remediation, RemediationSpec, RemediationStatus,
 };
 pub use step::{Action, RestartMethod, RestartPod, RolloutRestart, Step, Verify};
 

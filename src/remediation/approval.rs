@@ -163,9 +163,8 @@ pub fn answer<'a>(
     if let Some(denial) = denials.next() {
         return Answer::Denied(denial);
     }
-    let lasts = |consent: &&Consent| {
-        consent.decision == Decision::Approve && now < after(consent.at, approval.within.signed())
-    };
+    let lasts =
+        |consent: &&Consent| consent.decision == Decision::Approve && now < after(consent.at, approval.within.signed());
     said.iter().filter(about_it).find(lasts).map_or(Answer::None, Answer::Approved)
 }
 

@@ -182,12 +182,10 @@ impl RecordCache {
         let mut held = self.lock();
         let changed = std::mem::take(&mut held.changed);
         let woken = std::mem::take(&mut held.woken);
-        let changed = changed
-            .into_iter()
-            .map(|key| match held.records.get(&key) {
-                Some(record) => Change::Seen(Arc::clone(record)),
-                None => Change::Deleted(key),
-            });
+        let changed = changed.into_iter().map(|key| match held.records.get(&key) {
+            Some(record) => Change::Seen(Arc::clone(record)),
+            None => Change::Deleted(key),
+        });
         changed.chain(woken.into_iter().map(Change::Woken)).collect()
     }
 

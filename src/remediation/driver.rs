@@ -683,7 +683,10 @@ impl Desk<'_> {
             },
             Finding::Scene(scene, evidence, seen_at) => {
                 let fresh = seen_now.saturating_duration_since(seen_at) <= SCENE_AGE;
-                if !held.stale && fresh && matches!(held.phase(), Phase::Pending | Phase::Waiting | Phase::AwaitingApproval) {
+                if !held.stale
+                    && fresh
+                    && matches!(held.phase(), Phase::Pending | Phase::Waiting | Phase::AwaitingApproval)
+                {
                     tokio::select! {
                         biased;
                         () = ended.cancelled() => return false,

@@ -16,10 +16,10 @@ use super::{
 use crate::{
     alert::{Fingerprint, Labels},
     api::{
-        ActionOutcome, AlertPhase, Approval, AlertRecord, AlertStatus, CountOrPercent, Decision, JournalEntry, Limits, Mode, ObjectKey,
-        ObjectRef, Phase, PositiveDuration, Rate, Reason, Remediation, RemediationPolicy, RemediationPolicySpec,
-        RemediationSpec, RemediationStatus, RestartMethod, RestartPod, RolloutRestart, Step, TargetKind, TargetSpec,
-        Verify,
+        ActionOutcome, AlertPhase, AlertRecord, AlertStatus, Approval, CountOrPercent, Decision, JournalEntry, Limits,
+        Mode, ObjectKey, ObjectRef, Phase, PositiveDuration, Rate, Reason, Remediation, RemediationPolicy,
+        RemediationPolicySpec, RemediationSpec, RemediationStatus, RestartMethod, RestartPod, RolloutRestart, Step,
+        TargetKind, TargetSpec, Verify,
     },
     policy::Policy,
     target::{Health, Pods, Resolved, Rollout, Unresolved, Workload, WorkloadState},

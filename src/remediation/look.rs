@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     alert::Matcher,
-    api::{Action, GROUP, ObjectKey, Pause, PauseScope, Remediation, RemediationApproval, RemediationSpec, RemediationStatus, Step},
+    api::{
+        Action, GROUP, ObjectKey, Pause, PauseScope, Remediation, RemediationApproval, RemediationSpec,
+        RemediationStatus, Step,
+    },
     clients::{Alertmanager, PeerAlert},
     clock::Clock,
     target::{Health, Lookup, Pods, Resolved, Resolver, Unresolved, WorkloadState},

@@ -20,8 +20,8 @@ mod machine;
 mod recorder;
 mod world;
 
-pub use approval::{Consent, Consents};
 pub use announce::{Announcer, Publisher, announcer};
+pub use approval::{Consent, Consents};
 pub use cache::{Change, RecordCache};
 pub use checks::{Candidate, Refusal};
 pub use driver::{Driver, DriverError, DriverSettings};
