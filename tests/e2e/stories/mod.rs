@@ -1,6 +1,7 @@
 //! The stories, by what they are about.
 
 mod access;
+mod approval;
 mod consent;
 mod crashes;
 mod deliveries;
@@ -19,6 +20,7 @@ pub fn all() -> Vec<Entry> {
     entries.extend(whole_loop::stories());
     entries.extend(deliveries::stories());
     entries.extend(consent::stories());
+    entries.extend(approval::stories());
     entries.extend(targets::stories());
     entries.extend(limits::stories());
     entries.extend(ladder::stories());
