@@ -26,7 +26,7 @@ pub use policy::{
 pub use quantity::{CountOrPercent, PositiveDuration};
 pub use remediation::{
     ActionOutcome, AlertPhase, AlertRecord, AlertStatus, ApprovedBy, JournalEntry, Phase, PolicyKind, PolicyRef,
-    Reason, Remediation, RemediationSpec, RemediationStatus,
+    Reason, Remediation, RemediationSpec, RemediationStatus, Sibling,
 };
 pub use step::{Action, RestartMethod, RestartPod, RolloutRestart, Step, Verify};
 

@@ -60,8 +60,14 @@ macro_rules! policy_spec {
             #[serde(default)]
             pub limits: Limits,
             /// For the mode `RequireApproval`.
-            #[serde(default)]
+            #[serde(default, skip_serializing_if = "is_default")]
             pub approval: Approval,
+            /// Of the policies that match one alert the one with the highest acts; the others wait until its
+            /// remediation has ended, and leave the alert to it where it succeeded. Of the remediations that could act
+            /// now the highest goes first, whatever their alerts. Default 0, from -1000 to 1000.
+            #[serde(default, skip_serializing_if = "is_zero", deserialize_with = "a_priority")]
+            #[schemars(range(min = -1000, max = 1000))]
+            pub priority: i32,
         }
     };
 }
@@ -113,8 +119,28 @@ policy_spec! {
 
 impl From<ClusterRemediationPolicySpec> for RemediationPolicySpec {
     fn from(cluster: ClusterRemediationPolicySpec) -> Self {
-        let ClusterRemediationPolicySpec { namespaces: _, mode, matchers, target, steps, limits, approval } = cluster;
-        Self { mode, matchers, target, steps, limits, approval }
+        let ClusterRemediationPolicySpec { namespaces: _, mode, matchers, target, steps, limits, approval, priority } =
+            cluster;
+        Self { mode, matchers, target, steps, limits, approval, priority }
+    }
+}
+
+/// What is as it is by default is not written, so that a policy's hash stays what it was before there was the field.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A field that is absent stays so, and a policy's hash what it was.
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+pub(super) const fn is_zero(number: &i32) -> bool {
+    *number == 0
+}
+
+/// The range that the schema gives, for files as well.
+fn a_priority<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
+    match i32::deserialize(deserializer)? {
+        priority @ -1000..=1000 => Ok(priority),
+        other => Err(serde::de::Error::custom(format!("{other} is not between -1000 and 1000"))),
     }
 }
 

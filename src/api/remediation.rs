@@ -8,7 +8,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Approval, Limits, Mode, ObjectRef, Step, TargetSpec};
+use super::{
+    Approval, Limits, Mode, ObjectRef, Step, TargetSpec,
+    policy::{is_default, is_zero},
+};
 use crate::alert::{Fingerprint, Labels, Matcher};
 
 /// What was decided when the alert arrived. Nobody can change it afterwards.
@@ -60,8 +63,38 @@ pub struct RemediationSpec {
     /// The limits, defaults filled in, as they were.
     pub limits: Limits,
     /// How consent is asked for, as it was.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub approval: Approval,
+    /// The policy's priority, as it was.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: i32,
+    /// The remediations of the same alert under policies of a higher priority, the highest first, at most 100. Nothing
+    /// is done here before they have ended, and nothing at all where one of them succeeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub outranked_by: Vec<Sibling>,
+}
+
+/// A remediation of the same alert under another policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Sibling {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its policy, with the namespace where it has one.
+    pub policy: String,
+    /// Its priority.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: i32,
+}
+
+impl Sibling {
+    /// Its key.
+    pub fn key(&self) -> super::ObjectKey {
+        super::ObjectKey { namespace: self.namespace.clone(), name: self.name.clone() }
+    }
 }
 
 /// The alert of a remediation.
@@ -398,6 +431,8 @@ pub enum Reason {
     EvidenceUnknown,
     /// Alertmanager holds the alert back: silenced, inhibited or muted.
     AlertSuppressed,
+    /// A remediation of the same alert under a policy of a higher priority comes first.
+    Outranked,
     /// Another remediation is running on the subject.
     SubjectLocked,
     /// The subject was acted on a short while ago.
@@ -472,6 +507,7 @@ impl Reason {
             Self::AlertCleared => "AlertCleared",
             Self::EvidenceUnknown => "EvidenceUnknown",
             Self::AlertSuppressed => "AlertSuppressed",
+            Self::Outranked => "Outranked",
             Self::SubjectLocked => "SubjectLocked",
             Self::Cooldown => "Cooldown",
             Self::RateLimited => "RateLimited",

@@ -1,5 +1,7 @@
 //! The checks right before acting: a list of named stages, in the order in which they are made. Pure.
 
+mod priority;
+
 use jiff::Timestamp;
 
 use super::{
@@ -71,11 +73,12 @@ pub struct Admitted<'a> {
 type Stage = for<'a> fn(&Candidate<'a>, &Resolved) -> Result<(), Refusal>;
 
 /// The stages that need the target, in order. `rate` is last, so that nothing else can refuse after a slot is taken.
-const STAGES: [(&str, Stage); 10] = [
+const STAGES: [(&str, Stage); 11] = [
     ("opted out", opted_out),
     ("permitted", permitted),
     ("possible", possible),
     ("same target", same_target),
+    ("priority", priority::outranked),
     ("subject lock", subject_lock),
     ("cooldown", cooldown),
     ("concurrency", concurrency),

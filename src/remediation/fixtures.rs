@@ -10,7 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::{
-    Consent, Consents, Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow, Recovery, Scene, World,
+    Consent, Consents, Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow, Recovery, Scene,
+    SiblingNow, World,
     machine::{self},
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     api::{
         ActionOutcome, AlertPhase, AlertRecord, AlertStatus, Approval, CountOrPercent, Decision, JournalEntry, Limits,
         Mode, ObjectKey, ObjectRef, Phase, PositiveDuration, Rate, Reason, Remediation, RemediationPolicy,
-        RemediationPolicySpec, RemediationSpec, RemediationStatus, RestartMethod, RestartPod, RolloutRestart, Step,
+        RemediationPolicySpec, RemediationSpec, RemediationStatus, RestartMethod, RestartPod, RolloutRestart, Sibling, Step,
         TargetKind, TargetSpec, Verify,
     },
     policy::Policy,
@@ -133,6 +134,7 @@ pub(crate) fn a_policy(name: &str) -> PolicyFixture {
         steps: vec![restart_pod(), rollout_restart()],
         limits: Limits::default(),
         approval: Approval::default(),
+        priority: 0,
     };
     PolicyFixture { name: name.to_owned(), namespace: "shop".to_owned(), spec }
 }
@@ -172,6 +174,11 @@ impl PolicyFixture {
 
     pub(crate) fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.spec.limits);
+        self
+    }
+
+    pub(crate) fn priority(mut self, priority: i32) -> Self {
+        self.spec.priority = priority;
         self
     }
 
@@ -223,6 +230,8 @@ pub(crate) fn a_record_of(policy: &Policy) -> RecordFixture {
         steps: policy.spec.steps.clone(),
         limits: policy.spec.limits.clone(),
         approval: policy.spec.approval,
+        priority: policy.spec.priority,
+        outranked_by: Vec::new(),
     };
     RecordFixture { key: key("rem-1"), spec, status: RemediationStatus::default(), version: 1 }
 }
@@ -264,6 +273,17 @@ impl RecordFixture {
 
     pub(crate) fn mode(mut self, mode: Mode) -> Self {
         self.spec.mode = mode;
+        self
+    }
+
+    /// A record of a policy of priority 10 comes before it.
+    pub(crate) fn outranked_by(mut self, name: &str) -> Self {
+        self.spec.outranked_by.push(Sibling {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+            policy: "shop/first".to_owned(),
+            priority: 10,
+        });
         self
     }
 
@@ -430,6 +450,7 @@ pub(crate) fn a_world() -> WorldFixture {
         ledger: Ledger::default(),
         shadow: Ledger::default(),
         max_concurrent: 10,
+        siblings: Vec::new(),
     }
 }
 
@@ -445,6 +466,7 @@ pub(crate) struct WorldFixture {
     pub(crate) ledger: Ledger,
     pub(crate) shadow: Ledger,
     pub(crate) max_concurrent: usize,
+    pub(crate) siblings: Vec<SiblingNow>,
 }
 
 impl WorldFixture {
@@ -544,6 +566,16 @@ impl WorldFixture {
         self
     }
 
+    /// One more of those that outrank the record, of priority 10.
+    pub(crate) fn sibling(self, phase: Phase) -> Self {
+        self.sibling_now(SiblingNow::There { priority: 10, dry_run: false, phase })
+    }
+
+    pub(crate) fn sibling_now(mut self, now: SiblingNow) -> Self {
+        self.siblings.push(now);
+        self
+    }
+
     /// Nothing was looked at yet.
     pub(crate) fn unseen(mut self) -> Self {
         self.observed = Some(Observed::Nothing);
@@ -570,8 +602,8 @@ impl WorldFixture {
     /// Gives the world as the machine takes it.
     pub(crate) fn with<T>(&self, key: &ObjectKey, then: impl FnOnce(&World<'_>) -> T) -> T {
         let scene = || {
-            let (pause, target, consents) = (self.pause.clone(), self.target.clone(), self.consents.clone());
-            Observed::Scene(Box::new(Scene { pause, target, consents }))
+            let (siblings, pause, target) = (self.siblings.clone(), self.pause.clone(), self.target.clone());
+            Observed::Scene(Box::new(Scene { siblings, pause, target, consents: self.consents.clone() }))
         };
         let world = World {
             key,

@@ -1,6 +1,6 @@
 //! An open record in the leader's hands. Pure.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -36,6 +36,9 @@ pub(super) struct Held {
     pub(super) stale: bool,
 }
 
+/// The order of admission: the highest priority first, then the oldest, then by name.
+pub(super) type Order<'a> = (Reverse<i32>, Option<Timestamp>, &'a str);
+
 impl Held {
     pub(super) fn new(record: Remediation, due: Instant) -> Self {
         Self {
@@ -58,8 +61,9 @@ impl Held {
         self.record.status.as_ref().map(|status| status.phase).unwrap_or_default()
     }
 
-    /// The order in which records are attended to: first an outcome that is to be written, then what runs, then by age.
-    pub(super) fn urgency(&self) -> (bool, bool, (Option<Timestamp>, &str)) {
+    /// The order in which records are attended to: first an outcome that is to be written, then what runs, then by
+    /// priority and age.
+    pub(super) fn urgency(&self) -> (bool, bool, Order<'_>) {
         (self.outcome.is_none(), !self.phase().is_running(), self.order())
     }
 
@@ -69,9 +73,9 @@ impl Held {
     }
 
     /// The order of admission.
-    pub(super) fn order(&self) -> (Option<Timestamp>, &str) {
+    pub(super) fn order(&self) -> Order<'_> {
         let created = self.record.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        (created, self.record.metadata.name.as_deref().unwrap_or_default())
+        (Reverse(self.record.spec.priority), created, self.record.metadata.name.as_deref().unwrap_or_default())
     }
 
     /// Takes in a version that a watch brought, if it is newer.
@@ -93,7 +97,8 @@ impl Held {
     pub(super) fn waits_for_room(&self) -> bool {
         let status = self.record.status.as_ref();
         status.is_some_and(|status| {
-            status.phase == Phase::Waiting && matches!(status.reason, Some(Reason::SubjectLocked | Reason::Concurrency))
+            status.phase == Phase::Waiting
+                && matches!(status.reason, Some(Reason::SubjectLocked | Reason::Concurrency | Reason::Outranked))
         })
     }
 

@@ -11,12 +11,12 @@ use tokio::time::timeout;
 use super::{
     Consent, Consents,
     evidence::{self, LivingSubject, PeerAnswer},
-    world::{Evidence, PauseUnknown, Scene},
+    world::{Evidence, PauseUnknown, Scene, SiblingNow},
 };
 use crate::{
     alert::Matcher,
     api::{
-        Action, GROUP, ObjectKey, Pause, PauseScope, Remediation, RemediationApproval, RemediationSpec,
+        Action, GROUP, Mode, ObjectKey, Pause, PauseScope, Remediation, RemediationApproval, RemediationSpec,
         RemediationStatus, Step,
     },
     clients::{Alertmanager, PeerAlert},
@@ -62,13 +62,14 @@ impl Looker {
     /// whether somebody has to approve.
     pub async fn scene(&self, record: &Remediation, by_approval: bool) -> (Scene, Evidence) {
         let status = record.status.clone().unwrap_or_default();
-        let (pause, evidence, target, consents) = tokio::join!(
+        let (pause, evidence, target, siblings, consents) = tokio::join!(
             self.pause(&record.spec, &status),
             self.alert(&record.spec, &status),
             self.target(&record.spec, &status),
+            self.siblings(&record.spec),
             self.consents(record, by_approval)
         );
-        (Scene { pause, target, consents }, evidence)
+        (Scene { siblings, pause, target, consents }, evidence)
     }
 
     /// What people said to the record's plans. Asked live: what a watch says may be older than a denial.
@@ -91,6 +92,30 @@ impl Looker {
             Ok(Err(error)) => Consents::Unknown { forbidden: false, why: error.to_string() },
             Err(_) => Consents::Unknown { forbidden: false, why: "the API did not answer in time".to_owned() },
         }
+    }
+
+    /// How the remediations stand that outrank this one: from the API itself, as a watch may not have brought one yet.
+    async fn siblings(&self, spec: &RemediationSpec) -> Vec<SiblingNow> {
+        let asked = spec.outranked_by.iter().map(|sibling| async move {
+            let api: Api<DeserializeGuard<Remediation>> = Api::namespaced(self.client.clone(), &sibling.namespace);
+            let found = match timeout(LOOK_TIMEOUT, api.get_opt(&sibling.name)).await {
+                Ok(Ok(found)) => found,
+                Ok(Err(error)) => return SiblingNow::Unknown(error.to_string()),
+                Err(_) => return SiblingNow::Unknown("the API did not answer in time".to_owned()),
+            };
+            match found {
+                None => SiblingNow::Absent,
+                Some(DeserializeGuard(Err(invalid))) => {
+                    SiblingNow::Unknown(format!("it cannot be read: {}", invalid.error))
+                }
+                Some(DeserializeGuard(Ok(record))) => SiblingNow::There {
+                    priority: record.spec.priority,
+                    dry_run: record.spec.mode == Mode::DryRun,
+                    phase: record.status.map(|status| status.phase).unwrap_or_default(),
+                },
+            }
+        });
+        join_all(asked).await
     }
 
     /// The reason of a pause that is in force for this record.

@@ -560,7 +560,7 @@ fn changed(spec: &RemediationSpec, policy: &Policy) -> Option<&'static str> {
 fn retry_after(reason: Reason, waited: SignedDuration) -> SignedDuration {
     let (least, most) = match reason {
         Reason::ApiUnavailable | Reason::PolicyUnavailable => (1, 10),
-        Reason::SubjectLocked | Reason::Concurrency => (1, 15),
+        Reason::SubjectLocked | Reason::Concurrency | Reason::Outranked => (1, 15),
         Reason::Paused | Reason::Disruption | Reason::EvidenceUnknown | Reason::AlertSuppressed => (2, 15),
         _ => (2, 30),
     };

@@ -31,4 +31,4 @@ pub use ledger::{LADDER_WINDOW, Ledger, Limited, MEMORY, Mark, Side};
 pub use look::{Looker, Seen};
 pub use machine::{Effect, JOURNAL_LENGTH, Next, UNRESOLVED_TIMEOUT, WAITING_TIMEOUT, next};
 pub use recorder::Recorder;
-pub use world::{Evidence, InForce, Observed, PauseUnknown, PolicyNow, Recovery, Scene, World};
+pub use world::{Evidence, InForce, Observed, PauseUnknown, PolicyNow, Recovery, Scene, SiblingNow, World};

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Consents, Ledger};
 use crate::{
-    api::{ActionOutcome, Approval, Limits, Mode, ObjectKey, RemediationSpec},
+    api::{ActionOutcome, Approval, Limits, Mode, ObjectKey, Phase, RemediationSpec},
     policy::Policy,
     protections::Protections,
     target::{Health, Resolved, Unresolved},
@@ -56,9 +56,29 @@ impl From<String> for PauseUnknown {
     }
 }
 
+/// How a remediation of the same alert under a policy of a higher priority stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SiblingNow {
+    /// It is there.
+    There {
+        /// Its policy's priority, as its own record has it.
+        priority: i32,
+        /// Whether it only says what it would do.
+        dry_run: bool,
+        /// Its phase.
+        phase: Phase,
+    },
+    /// There is none of that name: it is not created yet, never was, or was deleted.
+    Absent,
+    /// That could not be asked, and why.
+    Unknown(String),
+}
+
 /// What stands against acting beside the limits: asked of the API right before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
+    /// One for each of the record's `outrankedBy`, in its order.
+    pub siblings: Vec<SiblingNow>,
     /// The reason of a pause in force; an `Err` where that could not be asked.
     pub pause: Result<Option<String>, PauseUnknown>,
     /// The target.

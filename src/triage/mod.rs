@@ -3,7 +3,7 @@
 //! Takes an alert, the source that delivered it, the policies in force and what is known of earlier records; gives the
 //! records to create, those that are already there, and the reasons where there is none.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -12,7 +12,7 @@ use crate::{
     alert::{Alert, Fingerprint, RAISED_BY_LABEL, RAISED_BY_PARAMEDIC},
     api::{
         AlertRecord, FINGERPRINT_LABEL, Mode, ObjectKey, POLICY_LABEL, PolicyKind, PolicyRef, Remediation,
-        RemediationSpec,
+        RemediationSpec, Sibling,
     },
     policy::{ALL_NAMESPACES, Policy, PolicySet, covers, digest},
 };
@@ -132,7 +132,46 @@ pub fn triage(
         return Decision::OwnAlert;
     }
     let matching = policies.matching(&alert.labels).filter(|policy| policy.spec.mode != Mode::Disabled);
-    Decision::Matches(matching.map(|policy| one(alert, source, policy, known, rules, now)).collect())
+    let mut matching: Vec<&Policy> = matching.map(AsRef::as_ref).collect();
+    // A stable order: those of one priority stay as they were.
+    matching.sort_by_key(|policy| Reverse(policy.spec.priority));
+    let mut decided = Vec::with_capacity(matching.len());
+    let mut siblings: Vec<(&Policy, Sibling)> = Vec::new();
+    for policy in matching {
+        let mut matched = one(alert, source, policy, known, rules, now);
+        let key = match &mut matched {
+            Match::Create(record) => {
+                record.spec.outranked_by = outranking(policy, &siblings);
+                Some(ObjectKey::of(record.as_ref()))
+            }
+            Match::Known { key, .. } => Some(key.clone()),
+            Match::OverCap(_) | Match::NotPermitted(_) => None,
+        };
+        siblings.extend(key.map(|key| (policy, sibling(policy, key))));
+        decided.push(matched);
+    }
+    Decision::Matches(decided)
+}
+
+/// How many records that outrank it a record may name.
+const MOST_SIBLINGS: usize = 100;
+
+/// Those of a higher priority, the highest first. What only says what it would do comes before nothing that acts.
+fn outranking(policy: &Policy, siblings: &[(&Policy, Sibling)]) -> Vec<Sibling> {
+    let acts = policy.spec.mode != Mode::DryRun;
+    let higher = siblings
+        .iter()
+        .filter(|(other, _)| other.spec.priority > policy.spec.priority && !(acts && other.spec.mode == Mode::DryRun));
+    higher.map(|(_, sibling)| sibling.clone()).take(MOST_SIBLINGS).collect()
+}
+
+fn sibling(policy: &Policy, key: ObjectKey) -> Sibling {
+    Sibling {
+        namespace: key.namespace,
+        name: key.name,
+        policy: policy.reference.to_string(),
+        priority: policy.spec.priority,
+    }
 }
 
 fn one(
@@ -244,6 +283,8 @@ fn record(
         steps: policy.spec.steps.clone(),
         limits: policy.spec.limits.clone(),
         approval: policy.spec.approval,
+        priority: policy.spec.priority,
+        outranked_by: Vec::new(),
     };
     let labels = BTreeMap::from([
         (POLICY_LABEL.to_owned(), label_value(&reference.name)),

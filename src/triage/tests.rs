@@ -118,6 +118,58 @@ fn every_policy_that_matches_has_its_record_and_a_disabled_one_none() {
     assert_eq!(nobody.matches(&leak(), 0), []);
 }
 
+/// For each record that is created, by its policy, the policies of those that outrank it.
+fn ranks(desk: &Desk) -> Vec<(String, Vec<String>)> {
+    let created = desk.matches(&leak(), 0).into_iter().filter_map(|matched| match matched {
+        Match::Create(record) => Some(record.spec),
+        _ => None,
+    });
+    let by_policy = |spec: RemediationSpec| {
+        (spec.policy.name, spec.outranked_by.into_iter().map(|sibling| sibling.policy).collect())
+    };
+    created.map(by_policy).collect()
+}
+
+fn named(policy: &str, outranked_by: &[&str]) -> (String, Vec<String>) {
+    (policy.to_owned(), outranked_by.iter().map(|other| format!("shop/{other}")).collect())
+}
+
+#[test]
+fn a_record_names_those_of_the_same_alert_that_come_before_it() {
+    let high = || a_policy("high").priority(7).build();
+    let low = || a_policy("low").priority(-1).build();
+    let (one, two) = (a_policy("one").build(), a_policy("two").build());
+    let desk = desk(vec![low(), one, high(), two]);
+    let expected =
+        [named("high", &[]), named("one", &["high"]), named("two", &["high"]), named("low", &["high", "one", "two"])];
+    assert_eq!(
+        ranks(&desk),
+        expected,
+        "the highest is created first; those of one priority do not wait for each other"
+    );
+    let created = desk.matches(&leak(), 0);
+    let (Match::Create(first), Match::Create(last)) = (&created[0], &created[3]) else { panic!("{created:?}") };
+    assert_eq!(last.spec.outranked_by[0].key(), ObjectKey::of(first.as_ref()));
+    assert_eq!((last.spec.priority, last.spec.outranked_by[0].priority), (-1, 7));
+}
+
+#[test]
+fn a_record_that_is_there_already_comes_before_a_new_one_as_well() {
+    let high = a_policy("high").priority(1).build();
+    let both = desk(vec![high.clone(), a_policy("low").build()]).knows(&a_record_of(&high));
+    assert_eq!(ranks(&both), [named("low", &["high"])]);
+    let Match::Create(record) = &both.matches(&leak(), 0)[1] else { panic!("it is new") };
+    assert_eq!(record.spec.outranked_by[0].key(), key("rem-1"));
+}
+
+#[test]
+fn a_dry_run_comes_before_no_policy_that_acts() {
+    let watched = || a_policy("watched").priority(2).mode(Mode::DryRun).build();
+    let also = a_policy("also").priority(1).mode(Mode::DryRun).build();
+    let desk = desk(vec![watched(), also, a_policy("acts").build()]);
+    assert_eq!(ranks(&desk), [named("watched", &[]), named("also", &["watched"]), named("acts", &[])]);
+}
+
 #[test]
 fn our_own_alerts_are_never_answered() {
     let mut own = leak_of("cart-1");

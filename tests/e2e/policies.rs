@@ -95,6 +95,12 @@ impl NewPolicy {
         self
     }
 
+    /// Another priority than 0.
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.spec["priority"] = json!(priority);
+        self
+    }
+
     /// For the whole cluster, in these namespaces.
     pub fn in_the_cluster(mut self, namespaces: &[&str]) -> Self {
         self.cluster = true;

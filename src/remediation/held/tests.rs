@@ -102,6 +102,9 @@ fn a_cancel_is_read_from_its_annotation_and_admission_is_in_the_order_of_creatio
     let (older, younger) = (held(&a_record().named("b")), Held::new(younger, after(0)));
     assert!(older.order() < younger.order());
     assert!(held(&a_record().named("a")).order() < older.order(), "by name where they are of one second");
+    let mut urgent = younger.clone();
+    urgent.record.spec.priority = 1;
+    assert!(urgent.order() < older.order(), "priority before age");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use super::*;
 use crate::{
     api::{Decision, Limits, Mode, ObjectKey, Remediation},
-    remediation::{Consent, Consents, Ledger, Mark, fixtures::*},
+    remediation::{Consent, Consents, Ledger, Mark, SiblingNow, fixtures::*},
     target::Unresolved,
     triage::PolicyKey,
 };
@@ -201,7 +201,22 @@ impl Story {
                 policy,
             }
         };
-        let records = records.iter().enumerate().map(kept).collect();
+        let mut records: Vec<Kept> = records.iter().enumerate().map(kept).collect();
+        // Of two that have one alert the one of the first policy comes first, as triage has it.
+        for index in 0..records.len() {
+            let spec = &records[index].fixture.spec;
+            let first = |other: &&Kept| {
+                let (its, dry_run) = (&other.fixture.spec, Mode::DryRun);
+                let counts = its.mode != dry_run || spec.mode == dry_run;
+                counts && other.policy < records[index].policy && its.alert.fingerprint == spec.alert.fingerprint
+            };
+            let names: Vec<String> = records.iter().filter(first).map(|other| other.fixture.key.name.clone()).collect();
+            let fixture = &mut records[index].fixture;
+            fixture.spec.outranked_by = Vec::new();
+            for name in names {
+                *fixture = fixture.clone().outranked_by(&name);
+            }
+        }
         let apps = (0..2).map(app).collect();
         let (ledger, shadow) = (Ledger::default(), Ledger::default());
         Self { policies, records, apps, ledger, shadow, now: 0, max_concurrent }
@@ -220,6 +235,20 @@ impl Story {
         }
         self.ledger.forget(at(self.now));
         self.limits_hold();
+    }
+
+    /// How those stand that come before a record.
+    fn siblings(&self, index: usize) -> Vec<SiblingNow> {
+        let siblings = self.records[index].fixture.spec.outranked_by.iter();
+        let there = |sibling: &crate::api::Sibling| {
+            let other = self.records.iter().find(|other| other.fixture.key == sibling.key());
+            other.map_or(SiblingNow::Absent, |other| SiblingNow::There {
+                priority: sibling.priority,
+                dry_run: other.fixture.spec.mode == Mode::DryRun,
+                phase: other.fixture.status.phase,
+            })
+        };
+        siblings.map(there).collect()
     }
 
     fn objects(&self) -> Vec<Remediation> {
@@ -289,6 +318,7 @@ impl Story {
         let now = at(self.now);
         let found = self.scene(index, sight.target);
         let target_ready = found.as_ref().is_ok_and(|found| found.target_ready);
+        let siblings = self.siblings(index);
         let record = &mut self.records[index];
         let before = record.held.clone();
         record.hear(sight.said, now);
@@ -310,7 +340,12 @@ impl Story {
             _ => {
                 let pause = Ok(sight.paused.then(|| "freeze".to_owned()));
                 let consents = Consents::Said(record.consents.clone());
-                Observed::Scene(Box::new(crate::remediation::Scene { pause, target: found, consents }))
+                Observed::Scene(Box::new(crate::remediation::Scene {
+                    siblings: siblings.clone(),
+                    pause,
+                    target: found,
+                    consents,
+                }))
             }
         };
         let policy = match sight.policy {
@@ -336,6 +371,13 @@ impl Story {
             assert!(!sight.paused && !sight.cancelled, "it acted in a pause, or after it was cancelled");
             assert!(matches!(sight.policy, PolicySight::InForce), "it acted without its policy");
             self.records[index].consented(&next.status, now);
+            let in_the_way = |now: &SiblingNow| match now {
+                SiblingNow::There { dry_run, phase, .. } => {
+                    !dry_run && (!phase.is_terminal() || *phase == Phase::Succeeded)
+                }
+                SiblingNow::Absent | SiblingNow::Unknown(_) => true,
+            };
+            assert!(!siblings.iter().any(in_the_way), "it acted before those that come first: {siblings:?}");
         }
         if next.status != before && !self.write(index, &before, &next.status, sight.write) {
             return;
@@ -709,7 +751,8 @@ proptest! {
             }
             _ => {
                 let (pause, target, consents) = (Ok(None), Ok(resolved("cart-1")), Consents::Said(Vec::new()));
-                Observed::Scene(Box::new(crate::remediation::Scene { pause, target, consents }))
+                let siblings = Vec::new();
+                Observed::Scene(Box::new(crate::remediation::Scene { siblings, pause, target, consents }))
             }
         };
         let mut ledger = Ledger::default();

@@ -18,6 +18,7 @@ pub fn stories() -> Vec<Entry> {
     entries.extend(twins("limits::min_available", min_available));
     entries.extend(twins("limits::a_rate_used_up", a_rate));
     entries.extend(twins("limits::concurrency", concurrency));
+    entries.extend(twins("limits::a_higher_priority", a_priority));
     entries.push(story("limits::two_policies_on_one_subject_take_turns", two_policies));
     entries
 }
@@ -139,6 +140,25 @@ async fn concurrency(story: Story, cause: Cause) {
     let overlap = other.ended_at.is_none_or(|ended| began < ended);
     assert_eq!(overlap, !cause.is_present(), "the second began at {began}; the first: {}", say(&other));
     story.expect_only_ended(&[&one, &two]).await;
+}
+
+/// Of two policies for one alert one cannot act. Where it is the higher one, the other one waits for it.
+async fn a_priority(story: Story, cause: Cause) {
+    let pod = story.deployment("web").replicas(3).up().await.pod().await;
+    // A minimum that no eviction leaves: it waits until the alert is over.
+    let stuck = if cause.is_present() { 10 } else { -10 };
+    let stuck = story.policy("Ranked").named("stuck").priority(stuck).limit("minAvailable", json!("100%")).up().await;
+    let free = story.policy("Ranked").named("free").up().await;
+    let alert = story.alert("Ranked").about(&pod).fire().await;
+    if cause.is_present() {
+        let record = story.record(&alert, &free).waits_for(Reason::Outranked).await;
+        assert_eq!(record.spec.outranked_by.len(), 1, "it names the one that comes first");
+        story.record(&alert, &stuck).waits_for(Reason::Availability).await;
+        story.expect_untouched().await;
+    } else {
+        story.record(&alert, &free).acts().await;
+        story.expect_only_ended(&[&pod]).await;
+    }
 }
 
 /// Both answer the alert: one acts, the other waits for it, and nothing is done twice.
