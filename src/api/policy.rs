@@ -53,6 +53,12 @@ macro_rules! policy_spec {
             pub matchers: Vec<Matcher>,
             /// What it acts on.
             pub target: TargetSpec,
+            /// The service account in whose name the actions are done: that of this name in the target's namespace;
+            /// Paramedic's own where it is absent. It needs the rights of the actions, and Paramedic the right to
+            /// impersonate it; `paramedic rbac` prints both.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
+            pub service_account_name: Option<String>,
             /// The ladder: the first step, and what to try next where a step did not help.
             #[schemars(length(min = 1, max = 8))]
             pub steps: Vec<Step>,
@@ -119,9 +125,18 @@ policy_spec! {
 
 impl From<ClusterRemediationPolicySpec> for RemediationPolicySpec {
     fn from(cluster: ClusterRemediationPolicySpec) -> Self {
-        let ClusterRemediationPolicySpec { namespaces: _, mode, matchers, target, steps, limits, approval, priority } =
-            cluster;
-        Self { mode, matchers, target, steps, limits, approval, priority }
+        let ClusterRemediationPolicySpec {
+            namespaces: _,
+            mode,
+            matchers,
+            target,
+            service_account_name,
+            steps,
+            limits,
+            approval,
+            priority,
+        } = cluster;
+        Self { mode, matchers, target, service_account_name, steps, limits, approval, priority }
     }
 }
 

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Approval, Limits, Mode, ObjectRef, Step, TargetSpec,
+    Approval, Limits, Mode, ObjectKey, ObjectRef, Step, TargetSpec,
     policy::{is_default, is_zero},
 };
 use crate::alert::{Fingerprint, Labels, Matcher};
@@ -54,6 +54,11 @@ pub struct RemediationSpec {
     pub matchers: Vec<Matcher>,
     /// What the policy acts on.
     pub target: TargetSpec,
+    /// The service account in whose name the actions are done, in the target's namespace; Paramedic's own where it is
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub service_account_name: Option<String>,
     /// The namespaces that this remediation may touch: those of the policy that its source may name. `*` is all.
     #[schemars(length(max = 1024))]
     pub namespaces: Vec<String>,
@@ -94,6 +99,14 @@ impl Sibling {
     /// Its key.
     pub fn key(&self) -> super::ObjectKey {
         super::ObjectKey { namespace: self.namespace.clone(), name: self.name.clone() }
+    }
+}
+
+impl RemediationSpec {
+    /// The service account in whose name something is done to an object of that namespace, unless it is Paramedic's own.
+    pub fn account(&self, namespace: &str) -> Option<ObjectKey> {
+        let name = self.service_account_name.clone()?;
+        Some(ObjectKey { namespace: namespace.to_owned(), name })
     }
 }
 

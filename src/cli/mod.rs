@@ -5,6 +5,7 @@ mod crd;
 mod demo;
 mod demo_app;
 mod leash;
+mod rbac;
 pub mod serve;
 mod stdin;
 
@@ -43,6 +44,8 @@ enum Command {
     Check(check::Args),
     /// Prints the custom resource definitions.
     Crd(crd::Args),
+    /// Prints the rights that policies in files need, and no others.
+    Rbac(rbac::Args),
     /// The application that `demo` lets fall ill.
     #[command(hide = true)]
     DemoApp(demo_app::Args),
@@ -64,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Crd(args) => crd::run(&args),
+        Command::Rbac(args) => rbac::run(&args),
         Command::Leash(args) => leash::run(&args),
         Command::DemoApp(args) => return demo_app::run(&args),
     };

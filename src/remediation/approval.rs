@@ -120,6 +120,7 @@ pub fn plan_hash(key: &ObjectKey, spec: &RemediationSpec, step: u32, action: Act
         &step.to_string(),
         action.name(),
         &parameters.unwrap_or_default(),
+        spec.service_account_name.as_deref().unwrap_or_default(),
         &target.api_version,
         &target.kind,
         &target.namespace,

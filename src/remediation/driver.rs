@@ -615,6 +615,11 @@ impl Desk<'_> {
                 let message = Some("it was not begun: the term as leader is nearly over".to_owned());
                 return Finding::Outcome(Outcome { outcome: ActionOutcome::NotDone, message });
             }
+            let account = record.spec.account(&order.entry.target.namespace);
+            let Some(client) = action::client_of(&client, account.as_ref()) else {
+                let message = Some("the policy's serviceAccountName is no name of a service account".to_owned());
+                return Finding::Outcome(Outcome { outcome: ActionOutcome::Refused, message });
+            };
             match timeout(bound, action::execute(client, action, &order)).await {
                 Ok(Outcome { outcome: ActionOutcome::Unknown, message }) => {
                     Finding::Unanswered(message.unwrap_or_default())

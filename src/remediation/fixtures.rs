@@ -4,23 +4,24 @@
 //! `MemoryLeak` names `cart-1`; a policy in `Enforce` restarts the pod, and then the whole rollout. Times are seconds
 //! after [`at`]`(0)`, at which the alert arrived.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::{
-    Consent, Consents, Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow, Recovery, Scene,
-    SiblingNow, World,
+    Access, Consent, Consents, Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow, Recovery,
+    Scene, SiblingNow, World,
     machine::{self},
 };
 use crate::{
+    action::{self, Right},
     alert::{Fingerprint, Labels},
     api::{
         ActionOutcome, AlertPhase, AlertRecord, AlertStatus, Approval, CountOrPercent, Decision, JournalEntry, Limits,
         Mode, ObjectKey, ObjectRef, Phase, PositiveDuration, Rate, Reason, Remediation, RemediationPolicy,
-        RemediationPolicySpec, RemediationSpec, RemediationStatus, RestartMethod, RestartPod, RolloutRestart, Sibling, Step,
-        TargetKind, TargetSpec, Verify,
+        RemediationPolicySpec, RemediationSpec, RemediationStatus, RestartMethod, RestartPod, RolloutRestart, Sibling,
+        Step, TargetKind, TargetSpec, Verify,
     },
     policy::Policy,
     target::{Health, Pods, Resolved, Rollout, Unresolved, Workload, WorkloadState},
@@ -123,6 +124,14 @@ pub(crate) fn resolved(pod_name: &str) -> Resolved {
     }
 }
 
+/// Everything that an action could need is allowed.
+pub(crate) fn all_allowed() -> BTreeMap<Right, Access> {
+    let steps = [restart_pod(), delete_pod(), rollout_restart()];
+    let kinds = ["Deployment", "StatefulSet", "DaemonSet"];
+    let of_step = |step: &Step| kinds.map(|kind| action::rights(step.action().unwrap(), kind)).concat();
+    steps.iter().flat_map(of_step).map(|right| (right, Access::Allowed)).collect()
+}
+
 // ---- policies
 
 /// A policy of the API that enforces the usual ladder.
@@ -131,6 +140,7 @@ pub(crate) fn a_policy(name: &str) -> PolicyFixture {
         mode: Mode::Enforce,
         matchers: vec!["alertname=\"MemoryLeak\"".parse().unwrap()],
         target: TargetSpec { kind: TargetKind::Pod, allow_scrape_target: false },
+        service_account_name: None,
         steps: vec![restart_pod(), rollout_restart()],
         limits: Limits::default(),
         approval: Approval::default(),
@@ -226,6 +236,7 @@ pub(crate) fn a_record_of(policy: &Policy) -> RecordFixture {
         mode: policy.spec.mode,
         matchers: policy.spec.matchers.clone(),
         target: policy.spec.target,
+        service_account_name: policy.spec.service_account_name.clone(),
         namespaces: policy.namespaces.clone(),
         steps: policy.spec.steps.clone(),
         limits: policy.spec.limits.clone(),
@@ -444,6 +455,7 @@ pub(crate) fn a_world() -> WorldFixture {
         evidence: Evidence::Firing,
         pause: Ok(None),
         target: Ok(resolved("cart-1")),
+        access: all_allowed(),
         consents: Consents::Said(Vec::new()),
         observed: None,
         cancel: None,
@@ -460,6 +472,7 @@ pub(crate) struct WorldFixture {
     pub(crate) evidence: Evidence,
     pub(crate) pause: Result<Option<String>, PauseUnknown>,
     pub(crate) target: Result<Resolved, Unresolved>,
+    pub(crate) access: BTreeMap<Right, Access>,
     pub(crate) consents: Consents,
     pub(crate) observed: Option<Observed>,
     pub(crate) cancel: Option<String>,
@@ -576,6 +589,12 @@ impl WorldFixture {
         self
     }
 
+    /// The API server says that to every right.
+    pub(crate) fn access(mut self, answer: &Access) -> Self {
+        self.access.values_mut().for_each(|access| *access = answer.clone());
+        self
+    }
+
     /// Nothing was looked at yet.
     pub(crate) fn unseen(mut self) -> Self {
         self.observed = Some(Observed::Nothing);
@@ -603,7 +622,8 @@ impl WorldFixture {
     pub(crate) fn with<T>(&self, key: &ObjectKey, then: impl FnOnce(&World<'_>) -> T) -> T {
         let scene = || {
             let (siblings, pause, target) = (self.siblings.clone(), self.pause.clone(), self.target.clone());
-            Observed::Scene(Box::new(Scene { siblings, pause, target, consents: self.consents.clone() }))
+            let (access, consents) = (self.access.clone(), self.consents.clone());
+            Observed::Scene(Box::new(Scene { siblings, pause, target, access, consents }))
         };
         let world = World {
             key,

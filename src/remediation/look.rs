@@ -9,11 +9,12 @@ use kube::{Api, Client, api::ListParams, core::DeserializeGuard};
 use tokio::time::timeout;
 
 use super::{
-    Consent, Consents,
+    Consent, Consents, Reviewer,
     evidence::{self, LivingSubject, PeerAnswer},
-    world::{Evidence, PauseUnknown, Scene, SiblingNow},
+    world::{Access, Evidence, PauseUnknown, Scene, SiblingNow},
 };
 use crate::{
+    action::{self, Right},
     alert::Matcher,
     api::{
         Action, GROUP, Mode, ObjectKey, Pause, PauseScope, Remediation, RemediationApproval, RemediationSpec,
@@ -32,6 +33,8 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Looker {
     /// A client that does not retry by itself.
     pub client: Client,
+    /// Asks what would be refused.
+    pub reviewer: Reviewer,
     /// The Alertmanagers by the source that each stands for.
     pub alertmanagers: Arc<BTreeMap<String, Vec<Alertmanager>>>,
     /// Paramedic's own namespace, where a Pause may be for the whole cluster.
@@ -62,14 +65,32 @@ impl Looker {
     /// whether somebody has to approve.
     pub async fn scene(&self, record: &Remediation, by_approval: bool) -> (Scene, Evidence) {
         let status = record.status.clone().unwrap_or_default();
-        let (pause, evidence, target, siblings, consents) = tokio::join!(
+        let (pause, evidence, (target, access), siblings, consents) = tokio::join!(
             self.pause(&record.spec, &status),
             self.alert(&record.spec, &status),
-            self.target(&record.spec, &status),
+            self.permitted_target(&record.spec, &status),
             self.siblings(&record.spec),
             self.consents(record, by_approval)
         );
-        (Scene { siblings, pause, target, consents }, evidence)
+        (Scene { siblings, pause, target, access, consents }, evidence)
+    }
+
+    /// The target, and whether what the steps do to it would be let through.
+    async fn permitted_target(
+        &self,
+        spec: &RemediationSpec,
+        status: &RemediationStatus,
+    ) -> (Result<Resolved, Unresolved>, BTreeMap<Right, Access>) {
+        let target = self.target(spec, status).await;
+        let Ok(resolved) = &target else { return (target, BTreeMap::new()) };
+        let mut rights = BTreeMap::new();
+        for action in spec.steps.iter().filter_map(Step::action) {
+            let object = action::acted_on(action, resolved);
+            rights.extend(action::rights(action, &object.kind).into_iter().map(|right| (right, object)));
+        }
+        let account = spec.account(&resolved.target.namespace);
+        let access = self.reviewer.review(account.as_ref(), rights).await;
+        (target, access)
     }
 
     /// What people said to the record's plans. Asked live: what a watch says may be older than a denial.

@@ -14,8 +14,9 @@ use super::{
     world::{Evidence, InForce, Observed, PolicyNow, Recovery, Scene, World},
 };
 use crate::{
+    action,
     api::{
-        Action, ActionOutcome, JournalEntry, Mode, ObjectRef, Phase, Reason, RemediationSpec, RemediationStatus, Step,
+        ActionOutcome, JournalEntry, Mode, ObjectRef, Phase, Reason, RemediationSpec, RemediationStatus, Step,
         TOTAL_TIMEOUT, Verify,
     },
     policy::Policy,
@@ -184,10 +185,7 @@ impl Record<'_> {
     fn plan(&self, candidate: &Candidate<'_>, admitted: &Admitted<'_>) -> Option<Plan> {
         let Admitted { resolved, step } = *admitted;
         let action = self.step(step)?.action()?;
-        let target = match action {
-            Action::RolloutRestart(_) => resolved.subject.object.clone(),
-            Action::RestartPod(_) => resolved.target.clone(),
-        };
+        let target = action::acted_on(action, resolved).clone();
         Some(Plan {
             step,
             action: action.name(),
@@ -552,6 +550,9 @@ fn changed(spec: &RemediationSpec, policy: &Policy) -> Option<&'static str> {
     }
     if spec.target != policy.spec.target {
         return Some("the policy's target changed");
+    }
+    if spec.service_account_name != policy.spec.service_account_name {
+        return Some("the policy's service account changed");
     }
     (!policy.matches(&spec.alert.labels)).then_some("the policy does not match the alert any more")
 }

@@ -4,6 +4,7 @@
 //! inputs), `evidence` (what is known about an alert), `approval` (what people said to a plan). With I/O: `index` and `recorder` (from webhooks to records, on
 //! every replica), `look` and `driver` (from records to actions, on the leader).
 
+mod access;
 mod announce;
 mod approval;
 mod cache;
@@ -20,6 +21,7 @@ mod machine;
 mod recorder;
 mod world;
 
+pub use access::Reviewer;
 pub use announce::{Announcer, Publisher, announcer};
 pub use approval::{Consent, Consents};
 pub use cache::{Change, RecordCache};
@@ -31,4 +33,4 @@ pub use ledger::{LADDER_WINDOW, Ledger, Limited, MEMORY, Mark, Side};
 pub use look::{Looker, Seen};
 pub use machine::{Effect, JOURNAL_LENGTH, Next, UNRESOLVED_TIMEOUT, WAITING_TIMEOUT, next};
 pub use recorder::Recorder;
-pub use world::{Evidence, InForce, Observed, PauseUnknown, PolicyNow, Recovery, Scene, SiblingNow, World};
+pub use world::{Access, Evidence, InForce, Observed, PauseUnknown, PolicyNow, Recovery, Scene, SiblingNow, World};

@@ -1,11 +1,12 @@
 //! What the state machine is told about the world. Plain values; nothing here asks anybody.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
 use super::{Consents, Ledger};
 use crate::{
+    action::Right,
     api::{ActionOutcome, Approval, Limits, Mode, ObjectKey, Phase, RemediationSpec},
     policy::Policy,
     protections::Protections,
@@ -83,8 +84,26 @@ pub struct Scene {
     pub pause: Result<Option<String>, PauseUnknown>,
     /// The target.
     pub target: Result<Resolved, Unresolved>,
+    /// Whether the API server would let the actions be done, by the rights that they need.
+    pub access: BTreeMap<Right, Access>,
     /// What people said to the record's plans, where its policy asks for that.
     pub consents: Consents,
+}
+
+/// Whether the API server would let something be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It would be let through.
+    Allowed,
+    /// It would be refused, and what to do about it.
+    Refused(String),
+    /// Nobody can tell.
+    Unknown {
+        /// Paramedic may not ask, which will not pass by itself.
+        forbidden: bool,
+        /// What was said instead.
+        why: String,
+    },
 }
 
 /// What is seen of a subject after an action.

@@ -31,7 +31,7 @@ use crate::{
     leader::{Election, ElectionSettings, Leadership},
     policy::{PolicyResources, PolicyStore},
     protections::Protections,
-    remediation::{Driver, DriverSettings, Looker, Publisher, RecordCache, Recorder, announcer},
+    remediation::{Driver, DriverSettings, Looker, Publisher, RecordCache, Recorder, Reviewer, announcer},
     server::health::{CACHES, Readiness, WATCHES},
     telemetry::{Metrics, Watched, chain},
 };
@@ -245,6 +245,7 @@ fn driver(parts: &Parts, records: &Arc<RecordCache>) -> (Driver, Publisher) {
     let config = &parts.config;
     let (announcer, publisher) = announcer(parts.clients.once.clone(), &config.identity, parts.clock.clone());
     let looker = Looker {
+        reviewer: Reviewer::new(parts.clients.once.clone()),
         client: parts.clients.once.clone(),
         alertmanagers: Arc::clone(&parts.alertmanagers),
         own_namespace: config.namespace.clone(),

@@ -279,6 +279,7 @@ fn record(
         mode: policy.spec.mode,
         matchers: policy.spec.matchers.clone(),
         target: policy.spec.target,
+        service_account_name: policy.spec.service_account_name.clone(),
         namespaces,
         steps: policy.spec.steps.clone(),
         limits: policy.spec.limits.clone(),

@@ -9,9 +9,20 @@ use crate::{
 };
 
 fn cluster(namespaces: &[&str]) -> ClusterRemediationPolicy {
-    let RemediationPolicySpec { mode, matchers, target, steps, limits, approval, priority } = a_policy("restart-cart").spec;
+    let RemediationPolicySpec { mode, matchers, target, service_account_name, steps, limits, approval, priority } =
+        a_policy("restart-cart").spec;
     let namespaces = namespaces.iter().copied().map(str::to_owned).collect();
-    let spec = ClusterRemediationPolicySpec { namespaces, mode, matchers, target, steps, limits, approval, priority };
+    let spec = ClusterRemediationPolicySpec {
+        namespaces,
+        mode,
+        matchers,
+        target,
+        service_account_name,
+        steps,
+        limits,
+        approval,
+        priority,
+    };
     let metadata = ObjectMeta { name: Some("restart-cart".to_owned()), ..ObjectMeta::default() };
     ClusterRemediationPolicy { metadata, spec, status: None }
 }

@@ -344,6 +344,7 @@ impl Story {
                     siblings: siblings.clone(),
                     pause,
                     target: found,
+                    access: all_allowed(),
                     consents,
                 }))
             }
@@ -751,8 +752,8 @@ proptest! {
             }
             _ => {
                 let (pause, target, consents) = (Ok(None), Ok(resolved("cart-1")), Consents::Said(Vec::new()));
-                let siblings = Vec::new();
-                Observed::Scene(Box::new(crate::remediation::Scene { siblings, pause, target, consents }))
+                let (siblings, access) = (Vec::new(), all_allowed());
+                Observed::Scene(Box::new(crate::remediation::Scene { siblings, pause, target, access, consents }))
             }
         };
         let mut ledger = Ledger::default();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     api::{Decision, Mode, ObjectKey},
-    remediation::{Consents, Ledger, Mark, fixtures::*},
+    remediation::{Access, Consents, Ledger, Mark, fixtures::*},
     target::{Rollout, Unnamed, Unresolved},
 };
 
@@ -966,4 +966,42 @@ fn the_next_step_needs_an_approval_of_its_own() {
     assert_eq!(next.state(), (Phase::AwaitingApproval, Some(Reason::ApprovalRequired)));
     assert_ne!(next.status.plan_hash, record.status.plan_hash);
     assert_eq!(next.status.target, Some(deployment("cart")));
+}
+
+// ---- what the API server would refuse
+
+#[test]
+fn what_would_be_refused_is_not_tried_and_its_twin_acts() {
+    let refused = Access::Refused("kim may not create pods/eviction in namespace shop".to_owned());
+    let next = a_world().access(&refused).next(&a_record(), 5);
+    assert_eq!((next.state(), next.effect), ((Phase::Skipped, Some(Reason::NotPermitted)), Effect::End));
+    assert_eq!(next.outcomes(), []);
+    assert!(next.message().contains("may not create pods/eviction"), "{}", next.message());
+    assert_eq!(a_world().access(&Access::Allowed).next(&a_record(), 5).effect, Effect::Act);
+}
+
+#[test]
+fn whether_it_would_be_refused_cannot_be_told_so_it_waits() {
+    let unknown = |forbidden| Access::Unknown { forbidden, why: "no answer".to_owned() };
+    let state = |access: &Access| a_world().access(access).next(&a_record(), 5).state();
+    assert_eq!(state(&unknown(false)), (WAITING, Some(Reason::ApiUnavailable)));
+    assert_eq!(state(&unknown(true)), (WAITING, Some(Reason::Forbidden)));
+    let mut unasked = a_world();
+    unasked.access.clear();
+    assert_eq!(unasked.next(&a_record(), 5).state(), (WAITING, Some(Reason::ApiUnavailable)));
+}
+
+#[test]
+fn in_whose_name_it_is_done_is_part_of_the_plan() {
+    let mut record = a_record().mode(Mode::RequireApproval);
+    let own = by_approval().next(&record, 5).status;
+    let mut policy = a_policy("restart-cart").mode(Mode::RequireApproval);
+    policy.spec.service_account_name = Some("repairs".to_owned());
+    record.spec.service_account_name = Some("repairs".to_owned());
+    let theirs = a_world().policy(policy).next(&record, 5).status;
+    assert_eq!(theirs.plan.as_deref(), Some("evict Pod shop/cart-1 (uid uid-cart-1), as service account shop/repairs"));
+    assert_ne!(theirs.plan_hash, own.plan_hash);
+    // And a policy that names another one now is not followed.
+    let changed = by_approval().next(&record, 5);
+    assert_eq!(changed.state(), (Phase::Cancelled, Some(Reason::PolicyChanged)));
 }

@@ -10,6 +10,7 @@ mod namespace;
 mod options;
 mod patch;
 mod read;
+mod review;
 mod scale;
 mod update;
 

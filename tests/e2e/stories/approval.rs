@@ -215,5 +215,10 @@ async fn a_pause_for_all(story: Story) {
     story.world.api::<Pause>(PARAMEDIC).create(&try_it, &pause).await.expect("there it may be made");
     let mut for_one = pause.clone();
     for_one.spec.scope = PauseScope::Namespace;
-    story.world.api::<Pause>(&story.namespace).create(&try_it, &for_one).await.expect("for its namespace it may be made");
+    story
+        .world
+        .api::<Pause>(&story.namespace)
+        .create(&try_it, &for_one)
+        .await
+        .expect("for its namespace it may be made");
 }
