@@ -2,7 +2,6 @@
 
 use axum::http::{HeaderValue, Request};
 use kube::{Client, client::Body};
-use tower::ServiceBuilder;
 
 use crate::api::ObjectKey;
 
@@ -19,12 +18,12 @@ pub fn user(account: &ObjectKey) -> String {
 pub fn client_of(client: &Client, account: Option<&ObjectKey>) -> Option<Client> {
     let Some(account) = account else { return Some(client.clone()) };
     let user = HeaderValue::from_str(&user(account)).ok()?;
-    let service = ServiceBuilder::new()
-        .map_request(move |mut request: Request<Body>| {
-            request.headers_mut().insert(IMPERSONATE, user.clone());
-            request
-        })
-        .service(client.clone());
+    let client = client.clone();
+    let service = tower::service_fn(move |mut request: Request<Body>| {
+        let client = client.clone();
+        request.headers_mut().insert(IMPERSONATE, user.clone());
+        async move { client.send(request).await }
+    });
     Some(Client::new(service, account.namespace.clone()))
 }
 
