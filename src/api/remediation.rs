@@ -276,7 +276,7 @@ pub struct JournalEntry {
     /// What the API said, where that matters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Who approved it, where the policy asks for that: the approver, and the RemediationApproval that says so.
+    /// Who approved it, where the policy asks for that: the approver, and the object that says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<ApprovedBy>,
 }

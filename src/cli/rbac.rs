@@ -45,7 +45,9 @@ pub fn run(args: &Args) -> u8 {
     }
     let (policies, problems) = policy::check(&args.paths);
     if !problems.is_empty() {
-        problems.iter().for_each(|problem| eprintln!("{problem}"));
+        for problem in &problems {
+            eprintln!("{problem}");
+        }
         return PROBLEMS;
     }
     match print(&Needs::of(&policies, args), args) {
@@ -138,7 +140,9 @@ impl Needs {
             };
             for action in policy.spec.steps.iter().filter_map(crate::api::Step::action) {
                 for kind in acted_on(action, policy.spec.target.kind) {
-                    rights(action, kind.as_str()).into_iter().for_each(|right| by.add_right(right));
+                    for right in rights(action, kind.as_str()) {
+                        by.add_right(right);
+                    }
                 }
             }
         }
@@ -155,7 +159,9 @@ fn looking(there: &mut Grants, kind: TargetKind) {
         TargetKind::StatefulSet => &["statefulsets"],
         TargetKind::DaemonSet => &["daemonsets"],
     };
-    workloads.iter().for_each(|resource| there.add("apps", resource, &["get"]));
+    for resource in workloads {
+        there.add("apps", resource, &["get"]);
+    }
 }
 
 /// The kinds that an action may meet where the target is of that kind: a pod's workload is one of three.

@@ -169,13 +169,14 @@ pub fn answer<'a>(
     said.iter().filter(about_it).find(lasts).map_or(Answer::None, Answer::Approved)
 }
 
+/// Where the shell is to put who approves. No name of an object has quotes, capitals or a `$` in it.
+const APPROVER: &str = "APPROVER";
+
 /// A command that approves the plan that a record awaits an answer to, as the user of the kubectl that it is pasted
 /// behind. `None` where it awaits none.
 pub fn command(record: &Remediation) -> Option<String> {
     let status = record.status.as_ref()?;
     let (hash, target, name) = (status.plan_hash.as_ref()?, status.target.as_ref()?, record.metadata.name.as_ref()?);
-    // The text where the shell is to put who approves. No name of an object has quotes or a `$` in it.
-    const APPROVER: &str = "APPROVER";
     let approval = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": "RemediationApproval",

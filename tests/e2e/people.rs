@@ -57,20 +57,28 @@ impl Story {
 
 impl Person {
     /// Gives a right in the story's namespace.
-    async fn may(&self, role: &str, rules: Value) {
-        let metadata = json!({"name": role});
+    async fn may(&self, name: &str, rules: Value) {
+        let metadata = json!({"name": name});
         let object = json!({"metadata": metadata, "rules": rules});
-        let roles: Api<Role> = self.story.world.api(&self.story.namespace);
-        let object = serde_json::from_value(object).expect("it is a role");
-        roles.create(&PostParams::default(), &object).await.expect("a role can be made");
+        let object: Role = serde_json::from_value(object).expect("it is a role");
+        self.story
+            .world
+            .api(&self.story.namespace)
+            .create(&PostParams::default(), &object)
+            .await
+            .expect("a role can be made");
         let binding = json!({
             "metadata": metadata,
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": self.name}],
         });
-        let bindings: Api<RoleBinding> = self.story.world.api(&self.story.namespace);
-        let binding = serde_json::from_value(binding).expect("it is a binding");
-        bindings.create(&PostParams::default(), &binding).await.expect("a role can be bound");
+        let binding: RoleBinding = serde_json::from_value(binding).expect("it is a binding");
+        self.story
+            .world
+            .api(&self.story.namespace)
+            .create(&PostParams::default(), &binding)
+            .await
+            .expect("a role can be bound");
     }
 
     /// Their answer to the plan that a record awaits one to, as they would give it.

@@ -40,8 +40,8 @@ impl Record<'_> {
         Next { status, effect: Effect::LookAgain(after(self.now, APPROVAL_INTERVAL).min(until)) }
     }
 
-    /// AwaitingApproval: nothing is done before somebody has answered, and after that every check is made from nothing.
-    /// What is awaited an answer to is kept up to date, so that nobody is asked about what would not be done.
+    /// `AwaitingApproval`: nothing is done before somebody has answered, and after that every check is made from nothing.
+    /// The plan that is asked about is kept up to date, so that nobody is asked about what would not be done.
     pub(super) fn awaiting(&self) -> Next {
         let again = self.unchanged(Effect::LookAgain(after(self.now, APPROVAL_INTERVAL)));
         let in_force = match self.world.policy {
