@@ -18,7 +18,7 @@ CHAOS ?= $(CARGO) test --locked --profile chaos --features chaos --test chaos
 BENCH ?= benches/run
 CRDS ?= $(CARGO) run --locked --quiet --bin paramedic -- crd --out k8s/crds
 
-.PHONY: help demo test chaos lint e2e e2e-full conformance conformance-record bench image crds docs
+.PHONY: help demo test chaos lint e2e e2e-full conformance conformance-record bench soak image crds docs
 
 help: ## What there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -44,9 +44,9 @@ lint: ## Format, clippy, shellcheck, the alerting rules, and cargo-deny where it
 # Only a KUBECONFIG that is given to make itself counts, `make e2e KUBECONFIG=…`. One that happens to be in the environment
 # may lead to a cluster that nobody wants to have pods evicted in.
 ifeq ($(origin KUBECONFIG),command line)
-e2e e2e-full conformance conformance-record bench: export E2E_KUBECONFIG := $(KUBECONFIG)
+e2e e2e-full conformance conformance-record bench soak: export E2E_KUBECONFIG := $(KUBECONFIG)
 else
-e2e e2e-full conformance conformance-record bench: export E2E_KUBECONFIG :=
+e2e e2e-full conformance conformance-record bench soak: export E2E_KUBECONFIG :=
 endif
 
 # What comes after the stories on a cluster that was made for them.
@@ -66,6 +66,10 @@ conformance-record: ## What `make test` holds the simulated one to, recorded ane
 
 bench: ## The figures of docs/performance.md, on a cluster as for e2e
 	$(BENCH)
+
+MINUTES ?= 60
+soak: ## What becomes of the memory in an hour of storms; MINUTES=…
+	$(BENCH) --soak $(MINUTES)
 
 image: ## Both images, by BUILDER (docker)
 	$(BUILDER) build --build-arg VERSION=$(VERSION) --build-arg PARAMEDIC_COMMIT=$(COMMIT) -t paramedic:$(VERSION) .

@@ -15,7 +15,7 @@ use futures::StreamExt;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, ListParams, PostParams},
+    api::{DeleteParams, EvictParams, ListParams, PostParams},
     runtime::{WatchStreamExt, watcher},
 };
 use paramedic::{
@@ -34,10 +34,19 @@ use crate::{
 /// `VERIFY_WITHIN` has passed, as nobody can be asked whether the alert is over. Before it is a Deployment's turn again, at
 /// over a second a turn, that must have come: the next turn's deletion would be taken for its failure.
 const DEPLOYMENTS: usize = 15;
+/// So many Deployments are in trouble at once, and so often.
+pub const BURST: usize = 50;
+const BURSTS: usize = 3;
 const REPLICAS: usize = 2;
 const VERIFY_WITHIN: &str = "8s";
+/// The same of a burst, which takes longer to be whole again.
+const BURST_WITHIN: &str = "40s";
+const BURST_VERIFIED_AFTER: Duration = Duration::from_secs(45);
 /// The label by which a pod's Deployment is known.
 const LABEL: &str = "bench";
+/// The alerts about one Deployment, and about all of them.
+const ONE: &str = "BenchEviction";
+const ALL: &str = "BenchBurst";
 /// How long the cluster is left alone once every pod is ready.
 const QUIET: Duration = Duration::from_millis(200);
 /// How long anything may take.
@@ -54,17 +63,24 @@ pub struct Latencies {
     pub evicted: Vec<Duration>,
     /// From a bare call of DELETE to the deletion.
     pub deleted: Vec<Duration>,
+    /// From the POST of one body with an alert for each of `BURST` Deployments to the last eviction.
+    pub burst_evicted: Vec<Duration>,
+    /// From as many bare evictions at once to the last of them.
+    pub burst_bare: Vec<Duration>,
 }
 
 /// Writes the policy; its limits never bind, as each would be what is measured.
 pub fn write_policy(scratch: &Scratch) -> anyhow::Result<PathBuf> {
-    let text = format!(
-        "apiVersion: paramedic.dev/v1alpha1\nkind: RemediationPolicy\nmetadata: {{name: bench, namespace: {PODS}}}\nspec:\n  \
-         mode: Enforce\n  match: ['alertname=\"BenchEviction\"', 'severity=~\"critical|warning\"']\n  target: {{kind: Pod}}\n  \
-         steps:\n    - restartPod: {{}}\n      verify: {{within: {VERIFY_WITHIN}, stableFor: 1s}}\n  limits:\n    cooldown: 1s\n    \
-         rate: {{actions: 10000, per: 24h}}\n    concurrency: 1000\n"
-    );
-    scratch.write("eviction.yaml", &text)
+    let policy = |name: &str, alertname: &str, within: &str| {
+        format!(
+            "---\napiVersion: paramedic.dev/v1alpha1\nkind: RemediationPolicy\nmetadata: {{name: {name}, namespace: {PODS}}}\nspec:\n  \
+             mode: Enforce\n  match: ['alertname=\"{alertname}\"', 'severity=~\"critical|warning\"']\n  target: {{kind: Pod}}\n  \
+             steps:\n    - restartPod: {{}}\n      verify: {{within: {within}, stableFor: 1s}}\n  limits:\n    cooldown: 1s\n    \
+             rate: {{actions: 10000, per: 24h}}\n    concurrency: 1000\n"
+        )
+    };
+    let one = policy("bench", ONE, VERIFY_WITHIN);
+    scratch.write("eviction.yaml", &(one + &policy("bench-burst", ALL, BURST_WITHIN)))
 }
 
 /// Measures as many of each.
@@ -73,7 +89,7 @@ pub async fn latencies(client: &Client, paramedic: &Paramedic, image: &str, coun
     for number in 0..DEPLOYMENTS {
         deployments.create(&PostParams::default(), &deployment(number, image)?).await?;
     }
-    let mut pods = Watched::new(client);
+    let mut pods = Watched::new(client, DEPLOYMENTS);
     let api: Api<Pod> = Api::namespaced(client.clone(), PODS);
     let http = reqwest::Client::new();
     let mut latencies = Latencies::default();
@@ -96,10 +112,24 @@ pub async fn latencies(client: &Client, paramedic: &Paramedic, image: &str, coun
         times.drain(..WARM_UP);
     }
     verified(client, WARM_UP + count).await?;
+    for number in DEPLOYMENTS..BURST {
+        deployments.create(&PostParams::default(), &deployment(number, image)?).await?;
+    }
+    pods.deployments = BURST;
+    for _ in 0..BURSTS {
+        let names = pods.one_each().await?;
+        latencies.burst_bare.push(evict_all(&api, &mut pods, &names).await?);
+        let names = pods.one_each().await?;
+        latencies.burst_evicted.push(post_all(&http, &paramedic.webhook, &mut pods, &names).await?);
+        // Before a Deployment's turn comes again, its remediation must have been verified.
+        tokio::time::sleep(BURST_VERIFIED_AFTER).await;
+    }
+    verified(client, WARM_UP + count + BURSTS * BURST).await?;
     Ok(latencies)
 }
 
-fn deployment(number: usize, image: &str) -> anyhow::Result<Deployment> {
+/// A Deployment of two pods that do nothing.
+pub fn deployment(number: usize, image: &str) -> anyhow::Result<Deployment> {
     let name = deployment_name(number);
     Ok(serde_json::from_value(json!({
         "metadata": {"name": name},
@@ -138,28 +168,65 @@ async fn post(
     pods: &mut Watched,
     name: &str,
 ) -> anyhow::Result<(Duration, Duration)> {
-    let body = json!({
-        "version": "4",
-        "status": "firing",
-        "receiver": "paramedic",
-        "alerts": [{
+    let body = body(ONE, &[name.to_owned()]);
+    let began = Instant::now();
+    let (answered, ended) = tokio::join!(taken(http, webhook, &body, 1), pods.end_of(name));
+    Ok((answered?, ended?.duration_since(began)))
+}
+
+/// A notification with an alert for each of these pods.
+fn body(alertname: &str, pods: &[String]) -> serde_json::Value {
+    let alert = |pod: &String| {
+        json!({
             "status": "firing",
-            "labels": {"alertname": "BenchEviction", "severity": "warning", "namespace": PODS, "pod": name},
+            "labels": {"alertname": alertname, "severity": "warning", "namespace": PODS, "pod": pod},
             "annotations": {"summary": "It is measured how long this takes."},
             "startsAt": Clock::system().now(),
             "endsAt": "0001-01-01T00:00:00Z",
-        }],
-    });
-    let began = Instant::now();
-    let answered = async {
-        let answer = http.post(webhook).json(&body).send().await?;
-        let answered = began.elapsed();
-        let (status, text) = (answer.status(), answer.text().await?);
-        ensure!(status == 200 && text.contains(r#""Created":1"#), "the webhook answered {status}: {text}");
-        Ok(answered)
+        })
     };
-    let (answered, ended) = tokio::join!(answered, pods.end_of(name));
-    Ok((answered?, ended?.duration_since(began)))
+    let alerts: Vec<_> = pods.iter().map(alert).collect();
+    json!({"version": "4", "status": "firing", "receiver": "paramedic", "alerts": alerts})
+}
+
+/// Posts it, and gives the time to the answer, which says that so many records were made.
+async fn taken(
+    http: &reqwest::Client,
+    webhook: &str,
+    body: &serde_json::Value,
+    records: usize,
+) -> anyhow::Result<Duration> {
+    let began = Instant::now();
+    let answer = http.post(webhook).json(body).send().await?;
+    let answered = began.elapsed();
+    let (status, text) = (answer.status(), answer.text().await?);
+    let created = format!("\"Created\":{records}");
+    ensure!(status == 200 && text.contains(&created), "the webhook answered {status}: {text}");
+    Ok(answered)
+}
+
+/// Evicts all of them at once; gives the time to the last one's end.
+async fn evict_all(api: &Api<Pod>, pods: &mut Watched, names: &[String]) -> anyhow::Result<Duration> {
+    let began = Instant::now();
+    let params = EvictParams::default();
+    let evicted = futures::future::try_join_all(names.iter().map(|name| api.evict(name, &params)));
+    let (answers, last) = tokio::join!(evicted, pods.end_of_all(names));
+    answers.context("an eviction was refused")?;
+    Ok(last?.duration_since(began))
+}
+
+/// Posts one body with an alert for each of them; gives the time to the last one's end.
+async fn post_all(
+    http: &reqwest::Client,
+    webhook: &str,
+    pods: &mut Watched,
+    names: &[String],
+) -> anyhow::Result<Duration> {
+    let body = body(ALL, names);
+    let began = Instant::now();
+    let (answered, last) = tokio::join!(taken(http, webhook, &body, names.len()), pods.end_of_all(names));
+    answered?;
+    Ok(last?.duration_since(began))
 }
 
 /// Waits until every record has ended; fails unless each of them tells of a success.
@@ -185,6 +252,8 @@ struct Watched {
     events: mpsc::UnboundedReceiver<(Instant, Seen)>,
     living: HashMap<String, Living>,
     ended: HashMap<String, Instant>,
+    /// How many Deployments there are.
+    deployments: usize,
     _watch: JoinSet<()>,
 }
 
@@ -200,7 +269,7 @@ enum Seen {
 }
 
 impl Watched {
-    fn new(client: &Client) -> Self {
+    fn new(client: &Client, deployments: usize) -> Self {
         let api: Api<Pod> = Api::namespaced(client.clone(), PODS);
         let (into, events) = mpsc::unbounded_channel();
         let mut watch = JoinSet::new();
@@ -222,25 +291,46 @@ impl Watched {
                 }
             }
         });
-        Self { events, living: HashMap::new(), ended: HashMap::new(), _watch: watch }
+        Self { events, living: HashMap::new(), ended: HashMap::new(), deployments, _watch: watch }
     }
 
     /// Waits until every Deployment is whole; gives a pod of this one.
     async fn next(&mut self, deployment: usize) -> anyhow::Result<String> {
         let name = deployment_name(deployment);
+        self.whole().await?;
+        let pod = self.living.iter().find(|(_, pod)| pod.deployment == name);
+        pod.map(|(pod, _)| pod.clone()).with_context(|| format!("{name} has no pod"))
+    }
+
+    /// Waits until every Deployment is whole; gives a pod of each.
+    async fn one_each(&mut self) -> anyhow::Result<Vec<String>> {
+        self.whole().await?;
+        let of_each: BTreeMap<&str, &String> =
+            self.living.iter().map(|(pod, living)| (living.deployment.as_str(), pod)).collect();
+        Ok(of_each.into_values().cloned().collect())
+    }
+
+    async fn whole(&mut self) -> anyhow::Result<()> {
         let whole = |this: &Self| {
-            let ready = || this.living.iter().filter(|(_, pod)| pod.ready);
-            (ready().count() == DEPLOYMENTS * REPLICAS && this.living.len() == DEPLOYMENTS * REPLICAS)
-                .then(|| ready().find(|(_, pod)| pod.deployment == name).map(|(pod, _)| pod.clone()))
+            let pods = this.deployments * REPLICAS;
+            let ready = this.living.values().filter(|pod| pod.ready).count();
+            (ready == pods && this.living.len() == pods).then_some(())
         };
-        let pod = self.until(whole).await.context("the Deployments do not get ready")?;
+        self.until(whole).await.context("the Deployments do not get ready")?;
         tokio::time::sleep(QUIET).await;
-        pod.with_context(|| format!("{name} has no pod"))
+        Ok(())
     }
 
     /// Waits until a pod ends; gives when that was seen.
     async fn end_of(&mut self, pod: &str) -> anyhow::Result<Instant> {
         self.until(|this| this.ended.get(pod).copied()).await.with_context(|| format!("{pod} was not ended"))
+    }
+
+    /// Waits until all of them end; gives when the last one was seen to.
+    async fn end_of_all(&mut self, pods: &[String]) -> anyhow::Result<Instant> {
+        let all = |this: &Self| pods.iter().map(|pod| this.ended.get(pod).copied()).collect::<Option<Vec<_>>>();
+        let ended = self.until(all).await.context("not every pod was ended")?;
+        ended.into_iter().max().context("there is no pod")
     }
 
     async fn until<T>(&mut self, found: impl Fn(&Self) -> Option<T>) -> anyhow::Result<T> {

@@ -31,9 +31,10 @@ pub struct PolicySet {
 }
 
 /// What is measured.
-pub const POLICY_SETS: [(&str, PolicySet); 3] = [
+pub const POLICY_SETS: [(&str, PolicySet); 4] = [
     ("1 policy", PolicySet { named: 1, unindexed: 0 }),
     ("1,000 policies", PolicySet { named: 1000, unindexed: 0 }),
+    ("10,000 policies", PolicySet { named: 10_000, unindexed: 0 }),
     ("1,000 policies and 100 that do not fix alertname", PolicySet { named: 1000, unindexed: 100 }),
 ];
 

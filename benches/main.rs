@@ -1,7 +1,7 @@
 //! Measures Paramedic from outside, as a process on a real cluster: `make bench`.
 //!
-//! `load` asks how many alerts a second the webhook takes, `eviction` how long after its alert a pod is evicted;
-//! `server` starts what is measured, `report` says what came of it. Nothing that this program starts outlives it, also
+//! `load` asks how many alerts a second the webhook takes, `eviction` how long after its alert a pod is evicted, `soak` what
+//! becomes of the memory in hours of storms; `server` starts what is measured, `report` says what came of it. Nothing that this program starts outlives it, also
 //! on Ctrl-C and on an error: processes end with their guards, and the namespaces it made are deleted.
 
 mod cluster;
@@ -10,8 +10,12 @@ mod load;
 mod parse_only;
 mod report;
 mod server;
+mod soak;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -40,6 +44,9 @@ struct Args {
     /// How many seconds each of the three measurements of a rate takes; with 0 no rate is measured.
     #[arg(long, default_value_t = 2)]
     seconds: u64,
+    /// Instead of all that: storms for so many minutes, and what becomes of the memory.
+    #[arg(long, value_name = "MINUTES")]
+    soak: Option<u64>,
     /// Write the figures into this file too, between its markers.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
@@ -62,17 +69,23 @@ async fn main() -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let client = cluster::connect(kubeconfig).await?;
+    let measuring = async {
+        Ok(match args.soak {
+            Some(minutes) => soak(&args, kubeconfig, &client, minutes).await?.to_string(),
+            None => measure(&args, kubeconfig, &client).await?.to_string(),
+        })
+    };
     let measured = tokio::select! {
-        measured = measure(&args, kubeconfig, &client) => measured,
+        measured = measuring => measured,
         _ = interrupt.recv() => Err(anyhow::anyhow!("interrupted")),
         _ = terminate.recv() => Err(anyhow::anyhow!("terminated")),
     };
     let cleared = cluster::clear(&client).await;
-    let text = measured?.to_string();
+    let text = measured?;
     cleared?;
     print!("{text}");
     match &args.write {
-        Some(file) => report::write(file, &text),
+        Some(file) => report::write(file, if args.soak.is_some() { report::SOAK } else { report::BENCH }, &text),
         None => Ok(()),
     }
 }
@@ -107,4 +120,16 @@ async fn measure(args: &Args, kubeconfig: &Path, client: &Client) -> anyhow::Res
     report.memory.push((format!("1 policy, after {} evictions", args.evictions), paramedic.resident()?));
     paramedic.stop().await?;
     Ok(report)
+}
+
+async fn soak(args: &Args, kubeconfig: &Path, client: &Client, minutes: u64) -> anyhow::Result<report::SoakReport> {
+    let about = report::about(client, &args.paramedic).await?;
+    cluster::prepare(client).await?;
+    let scratch = Scratch::new()?;
+    let policies = soak::write_policy(&scratch)?;
+    let paramedic = Paramedic::start(&args.paramedic, kubeconfig, &policies, &scratch).await?;
+    paramedic.leads().await?;
+    let soak = soak::soak(client, &paramedic, &args.image, Duration::from_secs(minutes * 60)).await?;
+    paramedic.stop().await?;
+    Ok(report::SoakReport { about, soak })
 }

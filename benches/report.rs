@@ -7,12 +7,15 @@ use kube::Client;
 use paramedic::clock::Clock;
 
 use crate::{
-    eviction::Latencies,
+    eviction::{BURST, Latencies},
     load::{Rate, SIZES},
+    soak::Soak,
 };
 
-/// Between these the figures stand in a page.
-const BEGIN: &str = "<!-- bench output -->";
+/// After its first line, and before the next `END`, the figures stand in a page.
+pub const BENCH: &str = "<!-- bench output -->";
+/// The same, of the storms.
+pub const SOAK: &str = "<!-- soak output -->";
 const END: &str = "<!-- end -->";
 
 /// What was measured.
@@ -31,20 +34,8 @@ pub struct Report {
 impl Report {
     /// Nothing yet, on this machine and this cluster.
     pub async fn about(client: &Client, paramedic: &Path) -> anyhow::Result<Self> {
-        let kubernetes = client.apiserver_version().await.context("the API server does not answer")?.git_version;
-        let cores = std::thread::available_parallelism()?;
-        let about = [
-            format!("{cores} cores of {}", cpu().unwrap_or_else(|| "an unknown processor".to_owned())),
-            format!("Linux {}", fs::read_to_string("/proc/sys/kernel/osrelease")?.trim()),
-            format!("Kubernetes {kubernetes}"),
-            said(Command::new("wrk").arg("-v")).replace("debian/", ""),
-            said(Command::new("rustc").arg("--version")),
-            said(Command::new(paramedic).arg("--version")),
-            format!("commit {}", said(Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]))),
-            Clock::system().now().strftime("%Y-%m-%d").to_string(),
-        ];
         Ok(Self {
-            about: about.join("; "),
+            about: about(client, paramedic).await?,
             body_bytes: Vec::new(),
             rates: Vec::new(),
             latencies: Latencies::default(),
@@ -70,6 +61,53 @@ impl Report {
     }
 }
 
+/// What it is measured on.
+pub async fn about(client: &Client, paramedic: &Path) -> anyhow::Result<String> {
+    let kubernetes = client.apiserver_version().await.context("the API server does not answer")?.git_version;
+    let cores = std::thread::available_parallelism()?;
+    let about = [
+        format!("{cores} cores of {}", cpu().unwrap_or_else(|| "an unknown processor".to_owned())),
+        format!("Linux {}", fs::read_to_string("/proc/sys/kernel/osrelease")?.trim()),
+        format!("Kubernetes {kubernetes}"),
+        said(Command::new("wrk").arg("-v")).replace("debian/", ""),
+        said(Command::new("rustc").arg("--version")),
+        said(Command::new(paramedic).arg("--version")),
+        format!("commit {}", said(Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]))),
+        Clock::system().now().strftime("%Y-%m-%d").to_string(),
+    ];
+    Ok(about.join("; "))
+}
+
+/// What the storms left.
+pub struct SoakReport {
+    /// What it was measured on.
+    pub about: String,
+    /// What was seen.
+    pub soak: Soak,
+}
+
+impl fmt::Display for SoakReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let soak = &self.soak;
+        let (first, last) = soak.first_and_last_quarter();
+        writeln!(f, "Measured on {}.\n", self.about)?;
+        let minutes = soak.storms_for.as_secs() / 60;
+        writeln!(
+            f,
+            "| {} storms in {minutes} min, {} records at the end | resident memory |",
+            soak.storms,
+            thousands(soak.stored)
+        )?;
+        writeln!(f, "| --- | ---: |")?;
+        for (when, bytes) in
+            [("idle", soak.idle), ("most of the first quarter", first), ("most of the last quarter", last)]
+        {
+            writeln!(f, "| {when} | {} MiB |", bytes >> 20)?;
+        }
+        Ok(())
+    }
+}
+
 fn cpu() -> Option<String> {
     let text = fs::read_to_string("/proc/cpuinfo").ok()?;
     let model = text.lines().find_map(|line| line.strip_prefix("model name"))?;
@@ -90,7 +128,7 @@ impl fmt::Display for Report {
         if !self.body_bytes.is_empty() {
             self.write_rates(f)?;
         }
-        let Latencies { answered, evicted, deleted } = &self.latencies;
+        let Latencies { answered, evicted, deleted, burst_evicted, burst_bare } = &self.latencies;
         writeln!(f, "\n| {} times each | p50 | p99 |\n| --- | ---: | ---: |", evicted.len())?;
         let ways = [
             ("POST → 200, the alert is on record", answered),
@@ -100,6 +138,16 @@ impl fmt::Display for Report {
         for (way, times) in ways {
             let [p50, p99] = [50, 99].map(|percent| percentile(times, percent).as_secs_f64() * 1e3);
             writeln!(f, "| {way} | {p50:.1} ms | {p99:.1} ms |")?;
+        }
+        writeln!(
+            f,
+            "\n| {BURST} at once, the middle one of {} | until the last pod's end is seen |",
+            burst_evicted.len()
+        )?;
+        writeln!(f, "| --- | ---: |")?;
+        let ways = [("one POST with an alert for each", burst_evicted), ("as many bare evictions", burst_bare)];
+        for (way, times) in ways {
+            writeln!(f, "| {way} | {:.0} ms |", percentile(times, 50).as_secs_f64() * 1e3)?;
         }
         writeln!(f, "\n| Paramedic, with | resident memory |\n| --- | ---: |")?;
         for (when, bytes) in &self.memory {
@@ -137,11 +185,12 @@ fn thousands(number: usize) -> String {
     text
 }
 
-/// Puts the figures between the markers of a page; a page that is not there is made of them alone.
-pub fn write(file: &Path, figures: &str) -> anyhow::Result<()> {
-    let page = fs::read_to_string(file).unwrap_or_else(|_| format!("# Performance\n\n{BEGIN}\n"));
-    let (before, rest) = page.split_once(BEGIN).with_context(|| format!("{} has no {BEGIN}", file.display()))?;
-    let after = rest.split_once(END).map_or(rest, |(_, after)| after);
-    fs::write(file, format!("{before}{BEGIN}\n{figures}{END}{after}"))
+/// Puts the figures after their marker in a page, in place of those that stand there; a page without the marker gets it at
+/// its end.
+pub fn write(file: &Path, begin: &str, figures: &str) -> anyhow::Result<()> {
+    let page = fs::read_to_string(file).unwrap_or_else(|_| "# Performance\n".to_owned());
+    let (before, rest) = page.split_once(begin).unwrap_or((&page, ""));
+    let after = rest.split_once(END).map_or("\n", |(_, after)| after);
+    fs::write(file, format!("{before}{begin}\n{figures}{END}{after}"))
         .with_context(|| format!("{} cannot be written", file.display()))
 }

@@ -33,3 +33,13 @@ fn no_build_that_is_shipped_can_take_a_protection_away() {
         }
     }
 }
+
+#[test]
+fn every_target_that_the_manifest_names_has_its_path_there_for_the_dockerfile_to_make_it() {
+    let manifest = std::fs::read_to_string("Cargo.toml").unwrap();
+    let targets: Vec<&str> = manifest.split("\n[[").skip(1).map(|from| from.split("\n[").next().unwrap()).collect();
+    assert!(targets.len() > 3, "{targets:?}");
+    for target in targets {
+        assert!(target.lines().any(|line| line.starts_with("path = \"")), "[[{target}");
+    }
+}

@@ -104,8 +104,10 @@ fn failed(error: &kube::Error) -> Outcome {
     let kube::Error::Api(status) = error else { return Outcome::new(ActionOutcome::Unknown, message) };
     let outcome = match status.code {
         429 if is_disruption(status) => ActionOutcome::Disrupted,
-        429 => ActionOutcome::NotDone,
         404 | 409 => ActionOutcome::Conflict,
+        403 if is_denied(status) => ActionOutcome::Refused,
+        // Who asks, or may ask, or how busy the server is: nothing that the next step would change. It is decided anew.
+        401 | 403 | 408 | 429 => ActionOutcome::NotDone,
         400..=499 => ActionOutcome::Refused,
         // The one thing that the eviction API says with a 500 although it is a plain refusal.
         500 if status.message.contains("more than one PodDisruptionBudget") => ActionOutcome::Refused,
@@ -114,8 +116,48 @@ fn failed(error: &kube::Error) -> Outcome {
     Outcome::new(outcome, status.message.clone())
 }
 
+/// Whether a 403 will be the same at the next try, as it is not about rights: admission denies it, a quota is full, its
+/// namespace is being deleted. An API server that has just started forbids everything until it has read its roles.
+pub fn is_denied(status: &kube::core::Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+        || ["exceeded quota", "denied the request"].iter().any(|text| status.message.contains(text))
+}
+
 /// An eviction refused by a budget names it as the cause; API priority and fairness answers 429 too, without one.
 fn is_disruption(status: &kube::core::Status) -> bool {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     causes.into_iter().any(|cause| cause.reason == "DisruptionBudget")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn outcome(code: u16, message: &str) -> ActionOutcome {
+        let status = json!({ "code": code, "message": message, "reason": "" });
+        failed(&kube::Error::Api(serde_json::from_value(status).unwrap())).outcome
+    }
+
+    #[test]
+    fn a_right_that_is_missing_does_not_lead_to_the_next_step() {
+        for code in [401, 403, 408, 429] {
+            assert_eq!(outcome(code, "pods \"web-1\" is forbidden"), ActionOutcome::NotDone, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_admission_denies_is_refused_for_good() {
+        let denied = outcome(403, "admission webhook \"guard\" denied the request: no");
+        assert_eq!(denied, ActionOutcome::Refused);
+        assert_eq!(outcome(422, "invalid"), ActionOutcome::Refused);
+    }
+
+    #[test]
+    fn what_the_server_did_not_say_is_not_known() {
+        assert_eq!(outcome(500, "etcd"), ActionOutcome::Unknown);
+        assert_eq!(outcome(504, "timeout"), ActionOutcome::Unknown);
+    }
 }

@@ -121,14 +121,18 @@ impl RecordCache {
                     namespace: metadata.namespace.clone().unwrap_or_default(),
                     name: metadata.name.clone().unwrap_or_default(),
                 };
-                self.remove(&key);
+                let version = match &record {
+                    Ok(record) => record.metadata.resource_version.as_deref(),
+                    Err(invalid) => invalid.metadata.resource_version.as_deref(),
+                };
+                self.remove(&key, version);
             }
             watcher::Event::Init => self.lock().listing = Some(BTreeSet::new()),
             watcher::Event::InitDone => {
                 let listed = self.lock().listing.take().unwrap_or_default();
                 for key in self.index.keys() {
                     if !listed.contains(&key) {
-                        self.remove(&key);
+                        self.remove(&key, None);
                     }
                 }
                 self.synced.store(true, Ordering::Release);
@@ -165,8 +169,14 @@ impl RecordCache {
         }
     }
 
-    fn remove(&self, key: &ObjectKey) {
-        self.index.remove(key);
+    /// Forgets a record that the API server does not know, whatever the watch brought.
+    pub fn is_gone(&self, key: &ObjectKey) {
+        self.remove(key, None);
+        self.changed.notify_one();
+    }
+
+    fn remove(&self, key: &ObjectKey, resource_version: Option<&str>) {
+        self.index.remove(key, resource_version);
         let mut held = self.lock();
         held.records.remove(key);
         held.changed.insert(key.clone());

@@ -1,7 +1,7 @@
 //! The leader's work: one task that admits, and actions that run beside it.
 //!
 //! The loop looks (`Looker`), decides (`machine::next`), writes the record's status with the version it was decided on,
-//! and only then acts. Decisions are made one at a time, in the order of admission; looks and actions run concurrently.
+//! and only then acts. Decisions are made one at a time, as looks come back; looks and actions run concurrently.
 //! What is found written but not known to be done is looked into, never assumed. It is one file because the order of
 //! those steps is the point of it.
 
@@ -165,7 +165,7 @@ impl Driver {
             sweeping: None,
         };
         desk.work(stop).await;
-        let clean = !desk.held.values().any(|held| held.phase() == Phase::Acting);
+        let clean = !desk.held.values().any(|held| held.phase() == Phase::Acting || held.in_doubt.is_some());
         // Whoever leads next counts them.
         desk.held.clear();
         desk.count();
@@ -276,18 +276,28 @@ impl Desk<'_> {
                 let key = ObjectKey::of(record.as_ref());
                 match self.held.get_mut(&key) {
                     Some(held) if held.is_another(&record) => self.replace(&key, Remediation::clone(&record), now),
-                    Some(held) => held.merge(&record, now),
+                    Some(held) => {
+                        // A write of an earlier leader may have come in after the list.
+                        if held.merge(&record, now) {
+                            self.ledger.adopt(&record);
+                        }
+                    }
                     None => {
+                        // What a record of this name did before was another one's: that one ended, and was deleted.
+                        self.disown(&key, now);
                         self.held.insert(key, Held::new(Remediation::clone(&record), now));
                     }
                 }
             }
-            Change::Deleted(key) => {
-                if let Some(held) = self.held.get_mut(&key) {
+            Change::Deleted(key) => match self.held.get_mut(&key) {
+                Some(held) => {
                     held.stale = true;
                     held.due = now;
                 }
-            }
+                None if !self.driver.records.index().contains(&key) => self.disown(&key, now),
+                // It has ended.
+                None => {}
+            },
             Change::Woken(key) => {
                 if let Some(held) = self.held.get_mut(&key).filter(|held| held.phase() == Phase::AwaitingApproval) {
                     held.due = held.due.min(now);
@@ -306,6 +316,11 @@ impl Desk<'_> {
         warn!(remediation = %key, "the record was deleted; nothing more is done for it");
         self.held.remove(key);
         self.started.retain(|_, started| started != key);
+        self.disown(key, now);
+    }
+
+    /// What the record of this name did still counts, but not as the doing of the next one of that name.
+    fn disown(&mut self, key: &ObjectKey, now: Instant) {
         self.shadow.disown(key);
         if self.ledger.disown(key) {
             self.wake_waiting(now);
@@ -392,6 +407,10 @@ impl Desk<'_> {
                     self.replace(key, record, now);
                     return true;
                 }
+                if self.held.get(key).is_some_and(|held| !held.is_settled_by(&record, now)) {
+                    self.put_off(key, RETRY);
+                    return false;
+                }
                 let held_before = self.ledger.running();
                 self.ledger.reconcile(&record, Side::Real);
                 self.shadow.reconcile(&record, Side::Simulated);
@@ -405,6 +424,7 @@ impl Desk<'_> {
                 if let Some(held) = self.held.get_mut(key) {
                     held.record = record;
                     held.stale = false;
+                    held.in_doubt = None;
                 }
                 true
             }
@@ -534,6 +554,10 @@ impl Desk<'_> {
                 self.driver.metrics.api_error("update", reason);
                 warn!(remediation = %key, why, "its status was not written; it is read again first");
                 self.unsure(key, RETRY);
+                let begins = after.journal.len() > before.journal.len();
+                if let Some(held) = self.held.get_mut(key).filter(|_| begins && may_be_carried_out(&failed)) {
+                    held.doubt(Instant::now());
+                }
                 false
             }
         }
@@ -578,6 +602,7 @@ impl Desk<'_> {
         } else if let Some(held) = self.held.get_mut(key) {
             held.record = written;
             held.stale = false;
+            held.in_doubt = None;
             held.outcome = None;
             held.unanswered = None;
             held.unknown_since = None;
@@ -608,12 +633,24 @@ impl Desk<'_> {
         let (client, looked_for) = (self.driver.client.clone(), key.clone());
         let Some(record) = self.held.get(key).map(|held| held.record.clone()) else { return };
         let protections = self.driver.protections;
+        let looker = self.driver.looker.clone();
         self.spawn(key, async move {
             let Some((action, order)) = order(&looked_for, &record, protections) else { return Finding::Failed };
+            let not_begun = |why: String| {
+                let message = Some(format!("it was not begun: {why}"));
+                Finding::Outcome(Outcome { outcome: ActionOutcome::NotDone, message })
+            };
+            // The decision was made on a look that may be seconds old by now.
+            if protections.hold(Protection::Pause) {
+                match looker.paused(&record).await {
+                    Ok(None) => {}
+                    Ok(Some(pause)) => return not_begun(pause),
+                    Err(unknown) => return not_begun(format!("whether it is paused is not known: {}", unknown.why)),
+                }
+            }
             let bound = most.min(term.remaining());
             if bound < LEAST_TERM {
-                let message = Some("it was not begun: the term as leader is nearly over".to_owned());
-                return Finding::Outcome(Outcome { outcome: ActionOutcome::NotDone, message });
+                return not_begun("the term as leader is nearly over".to_owned());
             }
             let account = record.spec.account(&order.entry.target.namespace);
             let Some(client) = action::client_of(&client, account.as_ref()) else {
@@ -842,6 +879,11 @@ fn is_open(record: &Remediation) -> bool {
 fn is_remembered(record: &Remediation, now: Timestamp) -> bool {
     let journal = record.status.iter().flat_map(|status| &status.journal);
     journal.into_iter().any(|entry| now.duration_since(entry.started_at) <= MEMORY)
+}
+
+/// Whether a write with this answer may have been carried out, or be so later. A request that is refused as wrong is not.
+fn may_be_carried_out<T>(answer: &Result<kube::Result<T>, tokio::time::error::Elapsed>) -> bool {
+    !matches!(answer, Ok(Err(kube::Error::Api(status))) if (400..500).contains(&status.code))
 }
 
 /// The action that a record's journal announces.

@@ -312,6 +312,11 @@ impl RecordFixture {
         self
     }
 
+    pub(crate) fn because(mut self, reason: Reason) -> Self {
+        self.status.reason = Some(reason);
+        self
+    }
+
     pub(crate) fn waiting(mut self, reason: Reason, since: i64) -> Self {
         self = self.in_phase(Phase::Waiting, since);
         self.status.reason = Some(reason);

@@ -34,6 +34,15 @@ pub(super) struct Held {
     pub(super) good_since: Option<Timestamp>,
     /// What is known may not be what is written: it has to be read again first.
     pub(super) stale: bool,
+    /// A write that began an action got no answer.
+    pub(super) in_doubt: Option<Doubt>,
+}
+
+/// A write without an answer. It may be carried out until somebody else's write goes over the version it was made for.
+#[derive(Clone, Debug)]
+pub(super) struct Doubt {
+    over: Option<String>,
+    since: Instant,
 }
 
 /// The order of admission: the highest priority first, then the oldest, then by name.
@@ -50,6 +59,7 @@ impl Held {
             unknown_since: None,
             good_since: None,
             stale: false,
+            in_doubt: None,
         }
     }
 
@@ -78,13 +88,15 @@ impl Held {
         (Reverse(self.record.spec.priority), created, self.record.metadata.name.as_deref().unwrap_or_default())
     }
 
-    /// Takes in a version that a watch brought, if it is newer.
-    pub(super) fn merge(&mut self, seen: &Remediation, now: Instant) {
+    /// Takes in a version that a watch brought, if it is newer. Gives whether it was.
+    pub(super) fn merge(&mut self, seen: &Remediation, now: Instant) -> bool {
         let known = self.record.metadata.resource_version.as_deref();
-        if is_older(known, seen.metadata.resource_version.as_deref()) {
+        let newer = is_older(known, seen.metadata.resource_version.as_deref());
+        if newer {
             self.record = seen.clone();
             self.due = self.due.min(now);
         }
+        newer
     }
 
     /// Who asked for its end.
@@ -161,6 +173,22 @@ impl Held {
             }
             _ => Some(joined(seen)),
         }
+    }
+}
+
+impl Held {
+    /// A write that began an action got no answer; it was given up now.
+    pub(super) fn doubt(&mut self, now: Instant) {
+        self.in_doubt = Some(Doubt { over: self.record.metadata.resource_version.clone(), since: now });
+    }
+
+    /// Whether this, read from the API server at that time, is the outcome of a write without an answer, or there is no
+    /// such write. As long as the version is the one that it was made for, it may still be carried out: then the record
+    /// only says that it has not been yet, and what was taken for it is not free.
+    pub(super) fn is_settled_by(&self, read: &Remediation, at: Instant) -> bool {
+        self.in_doubt.as_ref().is_none_or(|doubt| {
+            doubt.over != read.metadata.resource_version || at.duration_since(doubt.since) >= MAY_STILL_LAND
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 //! find the open records of an alert. Synchronous and in memory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::{Mutex, PoisonError},
 };
 
@@ -24,6 +24,7 @@ struct Entry {
     starts_at: Timestamp,
     ended_at: Option<Timestamp>,
     refused_under: Option<String>,
+    cancelled_under: Option<String>,
     received_at: Timestamp,
     alert: Option<AlertStatus>,
     resource_version: Option<String>,
@@ -44,7 +45,14 @@ struct Records {
     entries: BTreeMap<ObjectKey, Entry>,
     by_alert: HashMap<Fingerprint, BTreeSet<ObjectKey>>,
     open: BTreeMap<PolicyKey, usize>,
+    /// The last resourceVersion of the records that were deleted last.
+    buried: HashMap<ObjectKey, String>,
+    /// They, the first one first.
+    burials: VecDeque<ObjectKey>,
 }
+
+/// So many deletions are remembered: longer than a request takes, even where many records are deleted at once.
+const BURIED: usize = 1_000;
 
 /// The index.
 #[derive(Debug, Default)]
@@ -62,11 +70,14 @@ pub struct OpenRecord {
 }
 
 impl RecordIndex {
-    /// Takes in a record as it was read, created or written. `false`: a newer version of it is known already.
+    /// Takes in a record as it was read, created or written. `false`: a newer version of it is known already, or it was
+    /// deleted since.
     pub fn put(&self, record: &Remediation) -> bool {
         let status = record.status.as_ref();
         let refused =
             status.filter(|status| status.phase == Phase::Skipped && status.reason.is_some_and(Reason::lasts));
+        let cancelled =
+            status.filter(|status| status.phase == Phase::Cancelled && status.reason == Some(Reason::PolicyChanged));
         let ended_at = status
             .filter(|status| status.phase.is_terminal())
             .map(|status| status.ended_at.or(status.since).unwrap_or(record.spec.alert.received_at));
@@ -78,6 +89,7 @@ impl RecordIndex {
             starts_at: record.spec.alert.starts_at,
             ended_at,
             refused_under: refused.map(|_| record.spec.policy.hash.clone()),
+            cancelled_under: cancelled.map(|_| record.spec.policy.hash.clone()),
             received_at: record.spec.alert.received_at,
             alert: status.and_then(|status| status.alert.clone()),
             resource_version: record.metadata.resource_version.clone(),
@@ -85,16 +97,31 @@ impl RecordIndex {
         let key = ObjectKey::of(record);
         let mut records = self.lock();
         let known = records.entries.get(&key).and_then(|known| known.resource_version.as_deref());
-        if is_older(entry.resource_version.as_deref(), known) {
+        let buried = records.buried.get(&key).map(String::as_str);
+        let version = entry.resource_version.as_deref();
+        if is_older(version, known) || is_older(version, buried) || (buried.is_some() && version == buried) {
             return false;
         }
         records.put(key, entry);
         true
     }
 
-    /// Forgets a record that was deleted.
-    pub fn remove(&self, key: &ObjectKey) {
-        self.lock().remove(key);
+    /// Forgets a record that was deleted, and takes in none of its versions any more: an answer to a request may come
+    /// after the news of the deletion. `resource_version` is the deletion's, where it is known.
+    pub fn remove(&self, key: &ObjectKey, resource_version: Option<&str>) {
+        let mut records = self.lock();
+        let known = records.entries.get(key).and_then(|entry| entry.resource_version.clone());
+        records.remove(key);
+        let known = known.as_deref();
+        let last = if is_older(known, resource_version) || known.is_none() { resource_version } else { known };
+        if let Some(last) = last.map(str::to_owned) {
+            records.bury(key.clone(), last);
+        }
+    }
+
+    /// Whether there is a record of this name.
+    pub fn contains(&self, key: &ObjectKey) -> bool {
+        self.lock().entries.contains_key(key)
     }
 
     /// The keys of all records.
@@ -172,6 +199,16 @@ impl Records {
         self.entries.insert(key, entry);
     }
 
+    fn bury(&mut self, key: ObjectKey, last: String) {
+        if self.burials.len() >= BURIED
+            && let Some(first) = self.burials.pop_front()
+        {
+            self.buried.remove(&first);
+        }
+        self.burials.push_back(key.clone());
+        self.buried.insert(key, last);
+    }
+
     fn remove(&mut self, key: &ObjectKey) {
         let Some(entry) = self.entries.remove(key) else { return };
         if let Some(keys) = self.by_alert.get_mut(&entry.fingerprint) {
@@ -206,6 +243,7 @@ impl KnownRecords for RecordIndex {
             resolved_at: entry.resolved_at(),
             last_seen: entry.last_seen(),
             refused_under: entry.refused_under.clone(),
+            cancelled_under: entry.cancelled_under.clone(),
         })
     }
 

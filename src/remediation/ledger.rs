@@ -144,6 +144,16 @@ impl Ledger {
         }
     }
 
+    /// Takes what a record that runs has taken, if that is not known yet. For what a watch brings, which may only ever add
+    /// to what is taken: it can lag.
+    pub fn adopt(&mut self, record: &Remediation) {
+        let Some(status) = record.status.as_ref().filter(|status| status.phase.is_running()) else { return };
+        let Some(subject) = &status.subject else { return };
+        if !self.running.contains_key(&subject.uid) {
+            self.reconcile(record, Side::Real);
+        }
+    }
+
     /// A record was deleted: what it did still counts, but is nobody's own any more. A new record of its name is another
     /// one. Gives whether a subject became free.
     pub fn disown(&mut self, record: &ObjectKey) -> bool {

@@ -139,7 +139,11 @@ impl Looker {
         join_all(asked).await
     }
 
-    /// The reason of a pause that is in force for this record.
+    /// The reason of a pause that is in force for this record: asked again right before its action.
+    pub async fn paused(&self, record: &Remediation) -> Result<Option<String>, PauseUnknown> {
+        self.pause(&record.spec, &record.status.clone().unwrap_or_default()).await
+    }
+
     async fn pause(&self, spec: &RemediationSpec, status: &RemediationStatus) -> Result<Option<String>, PauseUnknown> {
         let known = status.subject.as_ref().map(|subject| subject.namespace.clone());
         let named = crate::target::named(&spec.alert.labels, spec.target.kind).ok().map(|named| named.namespace);

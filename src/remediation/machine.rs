@@ -377,8 +377,17 @@ impl Record<'_> {
     }
 
     fn observing(&self) -> Next {
-        if let PolicyNow::Gone = self.world.policy {
-            return self.policy_changed("the policy is gone");
+        match self.world.policy {
+            PolicyNow::Gone => return self.policy_changed("the policy is gone"),
+            PolicyNow::InForce(policy) if policy.reference.hash != self.spec.policy.hash => match policy.spec.mode {
+                Mode::DryRun => {}
+                Mode::Disabled => return self.policy_changed("the policy is disabled"),
+                // The next notice begins a record that may act.
+                Mode::RequireApproval | Mode::Enforce => {
+                    return self.policy_changed("the policy is no dry run any more");
+                }
+            },
+            PolicyNow::InForce(_) | PolicyNow::Unseen => {}
         }
         let cleared = matches!(self.world.evidence, Evidence::Clear { .. });
         if !cleared && self.active() <= TOTAL_TIMEOUT {

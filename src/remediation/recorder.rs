@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::{RecordCache, RecordIndex};
 use crate::{
+    action::is_denied,
     alert::{Alert, AlertState, Fingerprint, Notification},
     api::{AlertPhase, AlertStatus, GROUP, ObjectKey, Remediation, VERSION},
     clock::Clock,
@@ -159,6 +160,9 @@ impl Recorder {
                 info!(remediation = %key, policy = %record.spec.policy, alert = record.spec.alert.labels.alertname(),
                     "recorded");
                 self.records.put(created);
+                if !self.records.index().contains(&key) {
+                    return not_durable(key, "the record was deleted as soon as it was made");
+                }
                 Written { outcome: Outcome::Created, detail: None, key: Some(key) }
             }
             // Another replica was first, an earlier answer was lost, or the cache here lags behind.
@@ -190,6 +194,9 @@ impl Recorder {
                 self.records.put(record);
                 if ended {
                     return not_durable(key, "a record of that name has ended already; what is known here was behind");
+                }
+                if !self.records.index().contains(&key) {
+                    return not_durable(key, "the record was there, and is gone");
                 }
                 Written { outcome: Outcome::Known, detail: None, key: Some(key) }
             }
@@ -259,8 +266,8 @@ impl Recorder {
             self.metrics.api_error("patch", ApiErrorReason::of(&error));
             if !conflict {
                 return match error {
-                    // It is gone: there is nothing left to write to.
-                    kube::Error::Api(status) if status.code == 404 => Written { outcome, detail: None, key: Some(key) },
+                    kube::Error::Api(status) if is_missing(&status, &key) => self.without_record(key, outcome, notice),
+                    kube::Error::Api(status) if status.code == 404 => not_durable(key, &status.message),
                     error if is_final(&error) => {
                         Written { outcome: Outcome::Refused, detail: Some(error.to_string()), key: Some(key) }
                     }
@@ -270,7 +277,7 @@ impl Recorder {
             match timeout_at(deadline, api.get_opt(&key.name)).await {
                 Err(_) => return not_durable(key, "the API did not answer in time"),
                 Ok(Err(error)) => return not_durable(key, &error.to_string()),
-                Ok(Ok(None)) => return Written { outcome, detail: None, key: Some(key) },
+                Ok(Ok(None)) => return self.without_record(key, outcome, notice),
                 Ok(Ok(Some(current))) => {
                     version.clone_from(&current.metadata.resource_version);
                     known = current.status.as_ref().and_then(|status| status.alert.clone());
@@ -288,6 +295,21 @@ impl Recorder {
         }
         not_durable(key, "the record changed too often to be written")
     }
+
+    /// The record was deleted. There is nothing left to close; but what fires needs another one, for which its sender
+    /// comes again.
+    fn without_record(&self, key: ObjectKey, outcome: Outcome, notice: &Notice) -> Written {
+        self.records.is_gone(&key);
+        match notice.status.state {
+            AlertPhase::Firing => not_durable(key, "its record was deleted"),
+            AlertPhase::Resolved => Written { outcome, detail: None, key: Some(key) },
+        }
+    }
+}
+
+/// Whether a 404 speaks of the record, and not of its kind.
+fn is_missing(status: &kube::core::Status, key: &ObjectKey) -> bool {
+    status.code == 404 && status.details.as_ref().is_some_and(|details| details.name == key.name)
 }
 
 /// What is written where that is known; `None` where it says all that the notice does.
@@ -313,18 +335,13 @@ fn merged(known: Option<&AlertStatus>, notice: &Notice) -> Option<AlertStatus> {
 /// Whether an answer will be the same at the next try: the record is invalid, its namespace is missing or being deleted,
 /// a quota is full, admission denies it.
 ///
-/// Not every 403 and 404 is: an API server that has just started forbids until it has read its roles, and does not know a
-/// kind whose definition is being replaced.
+/// Not every 403 and 404 is: see [`is_denied`], and a kind whose definition is being replaced is not known.
 fn is_final(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else { return false };
     let details = status.details.as_ref();
     match status.code {
         400 | 413 | 415 | 422 => true,
-        403 => {
-            let causes = details.iter().flat_map(|details| &details.causes);
-            causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
-                || ["exceeded quota", "denied the request"].iter().any(|text| status.message.contains(text))
-        }
+        403 => is_denied(status),
         404 => details.is_some_and(|details| details.kind == "namespaces"),
         _ => false,
     }

@@ -25,6 +25,9 @@ pub const STILL_FIRING: SignedDuration = SignedDuration::from_mins(10);
 /// acted on within the hour.
 pub const STILL_REFUSED: SignedDuration = SignedDuration::from_hours(1);
 
+/// How far a sender's clock may be ahead, so that an alert that began at a time that is still to come began at all.
+pub const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(1);
+
 /// How old `lastSeen` of an open record may be before a repeat of its alert is written down.
 pub const REFRESH: SignedDuration = SignedDuration::from_mins(1);
 
@@ -72,6 +75,8 @@ pub struct Newest {
     /// The hash of the policy under which it was skipped for a reason that only people can take away; see
     /// [`Reason::lasts`](crate::api::Reason::lasts).
     pub refused_under: Option<String>,
+    /// The hash of the policy under which it was cancelled because that policy changed.
+    pub cancelled_under: Option<String>,
 }
 
 /// What is known of earlier records: a cache that may lag. A lagging one computes the name of a record that is there,
@@ -223,14 +228,17 @@ pub fn unseen(
 fn next_episode(newest: &Newest, alert: &Alert, policy: &PolicyRef, now: Timestamp) -> Option<u32> {
     let ended_at = newest.ended_at?;
     let resolution = newest.resolved_at.unwrap_or(ended_at);
-    let began_anew = alert.starts_at > resolution;
+    // A sender whose clock is ahead would begin an episode with every notice.
+    let began_anew = alert.starts_at > resolution && alert.starts_at.duration_since(now) <= CLOCKS_DIFFER;
+    // What was cancelled because its policy changed is for the policy as it is now to answer.
+    let changed = newest.cancelled_under.as_ref().is_some_and(|hash| *hash != policy.hash);
     let pause = if newest.refused_under.as_ref() == Some(&policy.hash) {
         ended_at.duration_since(alert.starts_at).clamp(STILL_FIRING, STILL_REFUSED)
     } else {
         STILL_FIRING
     };
     let still_fires = now.duration_since(ended_at) >= pause;
-    (began_anew || still_fires).then(|| newest.episode.saturating_add(1))
+    (began_anew || changed || still_fires).then(|| newest.episode.saturating_add(1))
 }
 
 /// An open record's `lastSeen` is refreshed now and then. A firing notice of a time before the resolved one is a late

@@ -345,7 +345,7 @@ fn a_policy_has_so_many_open_records_and_no_more() {
     let policy = a_policy("restart-cart").build();
     assert_eq!(full.one(&leak(), 0), Match::OverCap(policy.reference));
     assert!(matches!(full.one(&alert(leak_of(&pod(5))), 0), Match::Known { .. }), "what is on record stays known");
-    full.known.remove(&key("rem-5"));
+    full.known.remove(&key("rem-5"), None);
     assert!(matches!(full.one(&leak(), 0), Match::Create(_)), "there is room again");
 }
 
@@ -377,4 +377,26 @@ fn a_record_may_touch_what_both_policy_and_source_may() {
             (other, _) => panic!("{policy:?} and {source:?}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn an_alert_that_says_it_begins_in_the_future_begins_no_episode_with_every_notice() {
+    let desk = usual().knows(&a_record().in_phase(Phase::Failed, 100));
+    let mut ahead = leak();
+    ahead.starts_at = at(200 + HOUR);
+    assert_eq!(desk.one(&ahead, 200), known(false));
+    ahead.starts_at = at(200 + MINUTE);
+    assert_eq!(desk.created(&ahead, 200).spec.episode, 2, "clocks differ a little");
+}
+
+#[test]
+fn what_was_cancelled_because_the_policy_changed_is_answered_anew_by_the_policy_as_it_is() {
+    let cancelled = a_record().in_phase(Phase::Cancelled, 100).because(Reason::PolicyChanged);
+    let desk = usual().knows(&cancelled);
+    assert_eq!(desk.one(&leak(), 101), known(false), "another replica may not have seen the change yet");
+    let changed = self::desk(vec![a_policy("restart-cart").limits(|limits| limits.concurrency = 7).build()]);
+    assert_eq!(changed.knows(&cancelled).created(&leak(), 101).spec.episode, 2);
+    let cancelled_by_hand = a_record().in_phase(Phase::Cancelled, 100).because(Reason::CancelRequested);
+    let changed = self::desk(vec![a_policy("restart-cart").limits(|limits| limits.concurrency = 7).build()]);
+    assert_eq!(changed.knows(&cancelled_by_hand).one(&leak(), 101), known(false));
 }

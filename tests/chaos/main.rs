@@ -42,9 +42,6 @@ use crate::{
     stats::Stats,
 };
 
-/// What is known to be wrong and not mended yet, by its seed: README.md says what. It is shown in every run, fails none, and
-/// has to leave this list with its fix: a seed that finds nothing any more fails.
-const OPEN: [u64; 1] = [774];
 /// Lines of a failed run's trace that are shown.
 const LAST_LINES: usize = 60;
 /// Seeds of a run of all.
@@ -205,21 +202,6 @@ fn many(from: u64, count: u64) -> bool {
         let violation = run.violation.as_ref().expect("it was kept for it");
         println!("seed {} VIOLATED {violation}; make chaos SEED={}", run.seed, run.seed);
     }
-    let stale: Vec<u64> = OPEN
-        .into_iter()
-        .filter(|seed| (from..from + count).contains(seed) && !violations.iter().any(|run| run.seed == *seed))
-        .collect();
-    if without.is_none() && !stale.is_empty() {
-        println!("seeds {stale:?} find nothing any more: take them off the list of what is open");
-        return false;
-    }
-    violations.retain(|run| {
-        let open = without.is_none() && OPEN.contains(&run.seed);
-        if open {
-            println!("seed {} is an open finding (tests/chaos/README.md), and does not count", run.seed);
-        }
-        !open
-    });
     if let Some(first) = violations.first() {
         let again = crate::run::run(first.seed, without, true);
         let skipped = again.trace.len().saturating_sub(LAST_LINES);

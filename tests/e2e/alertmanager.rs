@@ -62,15 +62,19 @@ impl Alertmanager {
 
     /// Waits until it has been up for so long that Paramedic takes its silence for an answer.
     pub async fn trusted(&self) {
-        let limit = TRUSTED_AFTER + Duration::from_secs(10);
-        until(limit, "Alertmanager has been up for longer than its resend interval", || async {
+        self.up_for(TRUSTED_AFTER).await;
+    }
+
+    /// Waits until it has been up for so long.
+    pub async fn up_for(&self, span: Duration) {
+        until(span + Duration::from_secs(10), "Alertmanager has been up for a while", || async {
             let answer = self.http.get(format!("{}/api/v2/status", self.url)).send().await;
             let status: Value =
                 answer.map_err(|error| error.to_string())?.json().await.map_err(|error| error.to_string())?;
             let since = status["uptime"].as_str().unwrap_or_default();
             let since: Timestamp = since.parse().map_err(|error| format!("uptime {since}: {error}"))?;
             let up = Timestamp::now().duration_since(since);
-            if up.unsigned_abs() >= TRUSTED_AFTER { Ok(()) } else { Err(format!("up for {}s", up.as_secs())) }
+            if up.unsigned_abs() >= span { Ok(()) } else { Err(format!("up for {}s", up.as_secs())) }
         })
         .await;
     }

@@ -18,7 +18,7 @@ use crate::{
     world::{World, switched_on},
 };
 
-/// How long any story may take.
+/// How long a story may take that says nothing else.
 const LIMIT: Duration = Duration::from_mins(7);
 
 type Telling = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -30,6 +30,7 @@ pub struct Entry {
     namespace: Option<&'static str>,
     alone: bool,
     full: bool,
+    limit: Duration,
     needs: Option<Need>,
 }
 
@@ -63,7 +64,7 @@ where
     T: Future<Output = ()> + Send + 'static,
 {
     let tell = Box::new(move |story| tell(story).boxed());
-    Entry { name: name.to_owned(), tell, namespace: None, alone: false, full: false, needs: None }
+    Entry { name: name.to_owned(), tell, namespace: None, alone: false, full: false, limit: LIMIT, needs: None }
 }
 
 /// A story in which nothing is done, and its twin.
@@ -94,6 +95,12 @@ impl Entry {
     /// Not one of the core stories.
     pub fn only_in_full(mut self) -> Self {
         self.full = true;
+        self
+    }
+
+    /// It may take so long.
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
         self
     }
 
@@ -197,11 +204,11 @@ impl Run {
         let namespace = entry.namespace.unwrap_or(&own);
         let telling = AssertUnwindSafe(async {
             let story = Story::in_namespace(self.world, namespace).await;
-            let telling = AssertUnwindSafe(tokio::time::timeout(LIMIT, (entry.tell)(story.clone())));
+            let telling = AssertUnwindSafe(tokio::time::timeout(entry.limit, (entry.tell)(story.clone())));
             let outcome = telling.catch_unwind().await;
             let problem = match outcome {
                 Ok(Ok(())) => None,
-                Ok(Err(_)) => Some(format!("not over after {} s", LIMIT.as_secs())),
+                Ok(Err(_)) => Some(format!("not over after {} s", entry.limit.as_secs())),
                 Err(panic) => Some(said(&*panic)),
             };
             let mut report = None;

@@ -9,6 +9,7 @@ mod alertmanager;
 mod alerts;
 mod audit;
 mod gate;
+mod gauges;
 mod harness;
 mod people;
 mod pods;

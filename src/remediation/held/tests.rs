@@ -150,3 +150,17 @@ fn that_nobody_can_tell_is_believed_only_after_five_minutes_of_asking() {
     assert_eq!(held.believe(seen(ActionOutcome::Unknown), asked + Duration::from_secs(299)), None);
     assert!(held.believe(seen(ActionOutcome::Unknown), asked + Duration::from_mins(5)).is_some());
 }
+
+// ---- a write that began an action and got no answer
+
+#[test]
+fn a_write_without_an_answer_may_still_be_carried_out_while_its_version_is_the_newest() {
+    let mut held = held(&a_record().version(20));
+    let read = |version: u64| a_record().version(version).object();
+    assert!(held.is_settled_by(&read(20), after(0)), "nothing is in doubt");
+    held.doubt(after(10));
+    assert!(!held.is_settled_by(&read(20), after(11)), "it says only that it has not been carried out yet");
+    assert!(!held.is_settled_by(&read(20), after(44)));
+    assert!(held.is_settled_by(&read(20), after(45)), "too late for it");
+    assert!(held.is_settled_by(&read(21), after(11)), "it was carried out, or another write has made it impossible");
+}

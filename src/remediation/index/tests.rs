@@ -72,10 +72,10 @@ fn open_records_are_counted_by_policy_through_every_change() {
     assert_eq!(open(&index), 2);
     index.put(&a_record().named("one").version(3).in_phase(Phase::Succeeded, 1).object());
     assert_eq!(open(&index), 1);
-    index.remove(&key("one"));
-    index.remove(&key("one"));
+    index.remove(&key("one"), None);
+    index.remove(&key("one"), None);
     assert_eq!(open(&index), 1);
-    index.remove(&key("two"));
+    index.remove(&key("two"), None);
     assert_eq!((open(&index), index.is_empty()), (0, true));
     let records = index.lock();
     assert!(records.by_alert.is_empty() && records.open.is_empty(), "nothing is left behind");
@@ -90,4 +90,28 @@ fn what_ended_long_ago_and_was_not_heard_of_since_may_be_removed() {
         a_record().named("young").about("cart-4").in_phase(Phase::Failed, 200),
     ]);
     assert_eq!(index.ended_before(at(200)), [key("old")]);
+}
+
+#[test]
+fn an_answer_that_comes_after_the_news_of_the_deletion_brings_nothing_back() {
+    let index = index(&[a_record().version(5)]);
+    index.remove(&key("rem-1"), Some("9"));
+    assert!(!index.put(&a_record().version(5).object()), "the answer to its creation");
+    assert!(!index.put(&a_record().version(8).object()), "the answer to a later write");
+    assert!(!index.contains(&key("rem-1")));
+    assert!(index.put(&a_record().version(12).object()), "another one of that name");
+
+    index.remove(&key("rem-1"), None);
+    assert!(!index.put(&a_record().version(12).object()), "what was known is not known any more");
+}
+
+#[test]
+fn deletions_are_remembered_for_a_while_only() {
+    let index = RecordIndex::default();
+    for number in 0..BURIED + 10 {
+        index.remove(&key(&format!("rem-{number}")), Some("9"));
+    }
+    let records = index.lock();
+    assert_eq!((records.buried.len(), records.burials.len()), (BURIED, BURIED));
+    assert!(!records.buried.contains_key(&key("rem-0")));
 }

@@ -268,3 +268,18 @@ fn a_new_record_of_a_deleted_ones_name_does_not_inherit_the_right_to_go_on() {
     assert!(ledger.cooldown("uid-cart", &limits(), &key("one"), at(10)).is_err());
     assert_eq!(ledger.running(), 0);
 }
+
+// ---- what a watch brings
+
+#[test]
+fn what_runs_on_a_subject_that_is_free_is_taken_in_and_nothing_is_ever_freed() {
+    let mut ledger = Ledger::default();
+    ledger.adopt(&a_record().named("late").acting(100).object());
+    let locked = Err(Limited::Locked { by: key("late") });
+    assert_eq!(ledger.lock("uid-cart", &key("asker")), locked);
+    assert_eq!(ledger.marks.len(), 1, "its slot as well");
+    ledger.adopt(&a_record().named("late").waiting(crate::api::Reason::Paused, 200).object());
+    assert_eq!(ledger.lock("uid-cart", &key("asker")), locked, "a watch can lag");
+    ledger.adopt(&a_record().named("second").acting(300).object());
+    assert_eq!(ledger.lock("uid-cart", &key("asker")), locked);
+}

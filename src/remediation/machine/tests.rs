@@ -750,6 +750,20 @@ fn a_dry_run_says_whether_the_alert_cleared_by_itself() {
 }
 
 #[test]
+fn a_dry_run_ends_where_its_policy_is_none_any_more_so_that_the_next_notice_begins_one_that_acts() {
+    let dry = a_policy("restart-cart").mode(Mode::DryRun).build();
+    let record = a_record_of(&dry).journal(ActionOutcome::DryRun, 10).in_phase(Phase::Observing, 10);
+    let policy = || a_policy("restart-cart");
+    assert_eq!(a_world().policy(policy().mode(Mode::DryRun)).next(&record, 20).status.phase, Phase::Observing);
+    for mode in [Mode::Enforce, Mode::Disabled] {
+        let next = a_world().policy(policy().mode(mode)).next(&record, 20);
+        assert_eq!(next.state(), (Phase::Cancelled, Some(Reason::PolicyChanged)), "{mode:?}");
+    }
+    let limits = policy().mode(Mode::DryRun).limits(|limits| limits.concurrency = 7);
+    assert_eq!(a_world().policy(limits).next(&record, 20).status.phase, Phase::Observing, "other changes end nothing");
+}
+
+#[test]
 fn a_dry_run_counts_on_the_shadow_ledger_only() {
     let busy = a_ledger((0..5).map(|number| a_mark(-500 + number)));
     let dry = a_record().mode(Mode::DryRun);

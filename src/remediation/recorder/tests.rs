@@ -273,3 +273,20 @@ async fn a_firing_alert_whose_record_has_ended_unseen_is_asked_for_again() {
     heard().await;
     assert_eq!(posts(), 1, "what is known has caught up, and a new record is made");
 }
+
+// ---- a record that was deleted, though the cache has it
+
+#[tokio::test]
+async fn a_record_that_is_gone_does_not_speak_for_an_alert_that_fires() {
+    let replica = replica(Server::default(), &[made()]);
+    let first = replica.hears("prometheus", AlertState::Firing, at(-60), None).await;
+    assert_eq!(first.outcome, Outcome::NotDurable, "{first:?}");
+    assert!(replica.recorder.records.index().is_empty(), "the sender comes again, and finds no record");
+}
+
+#[tokio::test]
+async fn a_record_that_is_gone_needs_no_end() {
+    let replica = replica(Server::default(), &[made()]);
+    let over = replica.hears_it_is_over("prometheus").await;
+    assert_eq!(over.outcome, Outcome::Resolved, "{over:?}");
+}

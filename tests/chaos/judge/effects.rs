@@ -27,6 +27,8 @@ pub struct Effect {
     step: u32,
     /// As the journal has it.
     started_at: Timestamp,
+    /// In which leader's term it came.
+    term: u64,
 }
 
 /// What a request met when it was carried out.
@@ -132,6 +134,7 @@ impl Judge {
             record: record.uid.clone(),
             step: entry.step,
             started_at: entry.started_at,
+            term: self.term,
         };
         self.twice(&effect);
         self.cooldown(&effect);
@@ -153,18 +156,18 @@ impl Judge {
         }
     }
 
-    /// Whether what a record did still counts: one that was deleted took its memory with it.
-    fn counts(&self, effect: &Effect) -> bool {
-        self.records.get(&effect.record).is_some_and(|record| record.gone.is_none())
+    /// Whether what a record did still counts: the memory of one that was deleted goes with the leader's term.
+    fn counts(&self, effect: &Effect, later: &Effect) -> bool {
+        (effect.term, effect.replica) == (later.term, later.replica)
+            || self.records.get(&effect.record).is_some_and(|record| record.gone.is_none())
     }
 
     fn cooldown(&mut self, effect: &Effect) {
         let Some(record) = self.records.get(&effect.record) else { return };
         let (key, cooldown) = (record.key.clone(), record.spec.limits.cooldown.signed());
-        let earlier = self
-            .effects
-            .iter()
-            .filter(|other| other.subject == effect.subject && other.record != effect.record && self.counts(other));
+        let earlier = self.effects.iter().filter(|other| {
+            other.subject == effect.subject && other.record != effect.record && self.counts(other, effect)
+        });
         let too_soon = earlier
             .map(|other| effect.started_at.duration_since(other.started_at))
             .find(|gap| *gap < cooldown - self.skews());
@@ -181,7 +184,7 @@ impl Judge {
         let in_window = self
             .effects
             .iter()
-            .filter(|other| other.policy == effect.policy && other.started_at > from && self.counts(other));
+            .filter(|other| other.policy == effect.policy && other.started_at > from && self.counts(other, effect));
         let count = in_window.count() + 1;
         if count > usize::try_from(rate.actions).unwrap_or(usize::MAX) {
             let what = format!("{key} was action {count} in {}; {} are allowed", rate.per, rate.actions);

@@ -66,8 +66,10 @@ pub struct Judge {
     /// Opt-outs by UID.
     opt_outs: BTreeMap<String, Vec<Switch>>,
     workloads: BTreeMap<(String, String), Workload>,
-    /// Who holds the lease, as it was written.
-    holder: String,
+    /// Who holds the lease, as it was written, and since when.
+    holder: (String, String),
+    /// How many terms there were.
+    term: u64,
     lines: Vec<String>,
     pub violation: Option<Violation>,
 }
@@ -83,7 +85,8 @@ impl Judge {
             pauses: BTreeMap::new(),
             opt_outs: BTreeMap::new(),
             workloads: BTreeMap::new(),
-            holder: String::new(),
+            holder: Default::default(),
+            term: 0,
             lines: Vec::new(),
             violation: None,
         }
@@ -146,11 +149,18 @@ impl Judge {
     }
 
     fn lease_changed(&mut self, after: Option<&serde_json::Value>, stats: &mut Stats) {
-        let holder = after.and_then(|lease| lease["spec"]["holderIdentity"].as_str()).unwrap_or_default();
+        let field = |name: &str| after.and_then(|lease| lease["spec"][name].as_str()).unwrap_or_default().to_owned();
+        let holder = (field("holderIdentity"), field("acquireTime"));
         if holder == self.holder {
             return;
         }
-        match (self.holder.is_empty(), holder.is_empty()) {
+        self.term += 1;
+        let before = std::mem::replace(&mut self.holder, holder);
+        let (before, holder) = (before.0, &self.holder.0);
+        if before == *holder {
+            return;
+        }
+        match (before.is_empty(), holder.is_empty()) {
             (false, false) => {
                 stats.count("protections", "LeadersWait");
                 stats.count("leaders", "took an expired lease");
@@ -159,8 +169,8 @@ impl Judge {
             (false, true) if after.is_some() => stats.count("leaders", "gave the lease back"),
             _ => stats.count("leaders", "lost the lease, as it was deleted"),
         }
-        self.note(format!("lease: {} -> {holder}", self.holder));
-        holder.clone_into(&mut self.holder);
+        let line = format!("lease: {before} -> {holder}");
+        self.note(line);
     }
 
     /// The invariants that hold once everything has settled.

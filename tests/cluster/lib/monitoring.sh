@@ -1,11 +1,17 @@
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154
-# Prometheus and Alertmanager (Debian's, unpacked), in the control plane's namespace.
+# Prometheus and Alertmanager (Debian's, unpacked), in the control plane's namespace. With `pair start` there are two of
+# each: two Prometheus that scrape and evaluate the same and tell both Alertmanagers, which are peers of one cluster.
 
 PROMETHEUS_URL=http://$CP_IP:9090
 ALERTMANAGER_URL=http://$CP_IP:9093
+# of the pair's second ones
+PROMETHEUS_2_URL=http://$CP_IP:9190
+ALERTMANAGER_2_URL=http://$CP_IP:9193
 
+# write_prometheus ALERTMANAGER…: it tells these, by URL
 write_prometheus() {
-  local n dir=$RUN/prometheus keep
+  local n dir=$RUN/prometheus keep alertmanagers
+  alertmanagers=$(printf ', "%s"' "${@#http://}")
   mkdir -p "$dir/rules" "$dir/targets"
   # what rules about pods ask for, of the hundreds of series there are
   keep='container_(memory_(working_set_bytes|rss|usage_bytes|cache|swap|failcnt)|oom_events_total|spec_memory_limit_bytes|spec_cpu_(quota|period)|cpu_usage_seconds_total|cpu_cfs_(throttled_)?periods_total|fs_(usage|limit)_bytes|last_seen|start_time_seconds|network_(receive|transmit)_bytes_total)'
@@ -18,7 +24,7 @@ global:
 rule_files: [$dir/rules/*.yaml]
 alerting:
   alertmanagers:
-  - static_configs: [{targets: ["$CP_IP:9093"]}]
+  - static_configs: [{targets: [${alertmanagers#, }]}]
 scrape_configs:
 - job_name: cadvisor
   scheme: https
@@ -97,17 +103,21 @@ with_share() {
     "${share%/bin/promtool}/share" "${@:2}"
 }
 
+# start_prometheus NAME URL
 start_prometheus() {
-  with_share prometheus "$BIN/prometheus" --config.file="$RUN/prometheus/prometheus.yml" \
-    --web.listen-address="$CP_IP:9090" --web.external-url="$PROMETHEUS_URL" --web.enable-lifecycle \
-    --storage.tsdb.path="$DATA/prometheus" --storage.tsdb.retention.time=6h \
+  local name=$1 url=$2
+  with_share "$name" "$BIN/prometheus" --config.file="$RUN/prometheus/prometheus.yml" \
+    --web.listen-address="${url#http://}" --web.external-url="$url" --web.enable-lifecycle \
+    --storage.tsdb.path="$DATA/$name" --storage.tsdb.retention.time=6h \
     --rules.alert.resend-delay=5s --log.level=warn
 }
-prometheus_ready() { curl -fsS -m 2 "$PROMETHEUS_URL/-/ready"; }
+prometheus_ready() { curl -fsS -m 2 "${1:-$PROMETHEUS_URL}/-/ready"; }
 # after a start or a reload it takes up to 5 s until Prometheus knows its
 # Alertmanager (again); what fires before is sent later
-prometheus_knows_alertmanager() {
-  curl -fsS -m 2 "$PROMETHEUS_URL/api/v1/alertmanagers" | grep -q '"activeAlertmanagers":\[{'
+prometheus_knows_alertmanager() { # [URL [HOW MANY]]
+  local known
+  known=$(curl -fsS -m 2 "${1:-$PROMETHEUS_URL}/api/v1/alertmanagers" | sed 's/"droppedAlertmanagers".*//' | grep -o '"url"' | wc -l)
+  ((known == ${2:-1}))
 }
 
 write_alertmanager() {
@@ -129,10 +139,15 @@ receivers:
 EOF
   cp "$RUN/alertmanager/default.yml" "$RUN/alertmanager/alertmanager.yml"
 }
+# start_alertmanager NAME URL [GOSSIP PEER]: a lone one, or one that gossips at an address with a peer
 start_alertmanager() {
+  local name=$1 url=$2
   # no cluster: a lone one that gossips waits for peers and remembers too much
-  with_share alertmanager "$BIN/alertmanager" --config.file="$RUN/alertmanager/alertmanager.yml" \
-    --web.listen-address="$CP_IP:9093" --web.external-url="$ALERTMANAGER_URL" \
-    --storage.path="$DATA/alertmanager" --cluster.listen-address= --log.level=warn
+  local cluster=(--cluster.listen-address=)
+  [[ ! ${3:-} ]] || cluster=("--cluster.listen-address=$3" "--cluster.peer=$4" --cluster.settle-timeout=2s
+    --cluster.peer-timeout=3s --cluster.gossip-interval=100ms --cluster.pushpull-interval=5s)
+  with_share "$name" "$BIN/alertmanager" --config.file="$RUN/alertmanager/alertmanager.yml" \
+    --web.listen-address="${url#http://}" --web.external-url="$url" \
+    --storage.path="$DATA/$name" "${cluster[@]}" --log.level=warn
 }
-alertmanager_ready() { curl -fsS -m 2 "$ALERTMANAGER_URL/-/ready"; }
+alertmanager_ready() { curl -fsS -m 2 "${1:-$ALERTMANAGER_URL}/-/ready"; }

@@ -5,6 +5,7 @@ mod approval;
 mod consent;
 mod crashes;
 mod deliveries;
+mod episodes;
 mod ladder;
 mod limits;
 mod outage;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Entry> {
     entries.extend(restart::stories());
     entries.extend(crashes::stories());
     entries.extend(outage::stories());
+    entries.extend(episodes::stories());
     entries.extend(access::stories());
     entries
 }
