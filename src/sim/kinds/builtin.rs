@@ -3,8 +3,6 @@
 use k8s_openapi::{
     api::{
         apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet},
-        authentication::v1::SelfSubjectReview,
-        authorization::v1::SelfSubjectAccessReview,
         batch::v1::{CronJob, Job},
         coordination::v1::Lease,
         core::v1::{ConfigMap, Event, Namespace, Node, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount},
@@ -118,8 +116,6 @@ pub(super) fn table() -> Vec<KindInfo> {
         row::<CronJob>(&["cj"]).in_all().with(&["status"]).generation(Spec),
         row::<PodDisruptionBudget>(&["pdb"]).with(&["status"]).generation(Spec).over_a_version(),
         row::<Lease>(&[]).over_a_version().made_by_update(),
-        row::<SelfSubjectAccessReview>(&[]).of_cluster().verbs(&["create"]),
-        row::<SelfSubjectReview>(&[]).of_cluster().verbs(&["create"]),
         row::<CustomResourceDefinition>(&["crd", "crds"])
             .of_cluster()
             .with(&["status"])

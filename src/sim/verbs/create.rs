@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Target, Write, Written, event, meta, namespace, note_manager, review, unknown_fields};
+use super::{Target, Write, Written, event, meta, namespace, note_manager, unknown_fields};
 use crate::sim::{kinds::KindInfo, state::State, status::Status};
 
 /// How often another name is tried when a generated one is taken.
@@ -17,9 +17,6 @@ const TRIES: usize = 8;
 pub(crate) fn create(state: &mut State, target: &Target<'_>, body: Value, write: &Write) -> Result<Written, Status> {
     let (object, unknown) = target.kind.read(body)?;
     let warnings = unknown_fields(target.kind, unknown, write)?;
-    if let Some(answered) = review::answer(target.kind, &object) {
-        return Ok(Written { object: Arc::new(answered), created: true, warnings });
-    }
     let object = new(state, target, object, write, false)?;
     Ok(Written { object, created: true, warnings })
 }

@@ -10,7 +10,6 @@ mod namespace;
 mod options;
 mod patch;
 mod read;
-mod review;
 mod scale;
 mod update;
 
