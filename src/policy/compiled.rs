@@ -73,6 +73,12 @@ pub enum Problem {
     /// No matcher at all.
     #[error("spec.match is empty: a policy must name its alerts")]
     NoMatcher,
+    /// A service account that no object of the API could be.
+    #[error(
+        "spec.serviceAccountName: `{0}` is no name that Kubernetes takes: lower-case letters, digits, `-` and `.`, \
+         beginning and ending with a letter or a digit, 253 characters at most"
+    )]
+    ServiceAccountName(String),
     /// An empty or overlong ladder.
     #[error("spec.steps has {0} steps; it must have 1 to 8")]
     Steps(usize),
@@ -183,6 +189,10 @@ impl Policy {
         }
         if let Some(value) = namespace.filter(|namespace| !(namespace.len() <= 63 && is_dns_label(namespace))) {
             return Err(Problem::InvalidName { field: "namespace", value: value.clone(), dots: "", most: 63 });
+        }
+        let account = spec.service_account_name.as_ref();
+        if let Some(account) = account.filter(|name| !(name.len() <= 253 && name.split('.').all(is_dns_label))) {
+            return Err(Problem::ServiceAccountName(account.clone()));
         }
         if spec.matchers.is_empty() {
             return Err(Problem::NoMatcher);

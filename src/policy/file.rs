@@ -192,6 +192,7 @@ fn policy(file: &Path, document: &str) -> Result<Policy, FileProblem> {
             Problem::InvalidName { field, .. } => field,
             Problem::NoName | Problem::NoNamespace | Problem::ClusterPolicyInNamespace => "metadata",
             Problem::Namespaces => "namespaces",
+            Problem::ServiceAccountName(_) => "serviceAccountName",
             Problem::NoMatcher | Problem::MatchesEverything | Problem::TooManyUnindexed { .. } => "match",
             Problem::Steps(_) | Problem::VerifiedTooLong(_) | Problem::RestartPodOfWorkload { .. } => "steps",
             Problem::Unreadable(_) => "spec",

@@ -311,10 +311,12 @@ fn record(
         mode: policy.spec.mode,
         matchers: policy.spec.matchers.clone(),
         target: policy.spec.target,
+        service_account_name: policy.spec.service_account_name.clone(),
         namespaces,
         steps: policy.spec.steps.clone(),
         limits: policy.spec.limits.clone(),
         on_failure: policy.spec.on_failure.clone(),
+        approval: policy.spec.approval,
         priority: policy.spec.priority,
         outranked_by: Vec::new(),
     };

@@ -9,10 +9,30 @@ use crate::{
 };
 
 fn cluster(namespaces: &[&str]) -> ClusterRemediationPolicy {
-    let RemediationPolicySpec { mode, matchers, target, steps, limits, on_failure, priority } =
-        a_policy("restart-cart").spec;
+    let RemediationPolicySpec {
+        mode,
+        matchers,
+        target,
+        service_account_name,
+        steps,
+        limits,
+        on_failure,
+        approval,
+        priority,
+    } = a_policy("restart-cart").spec;
     let namespaces = namespaces.iter().copied().map(str::to_owned).collect();
-    let spec = ClusterRemediationPolicySpec { namespaces, mode, matchers, target, steps, limits, on_failure, priority };
+    let spec = ClusterRemediationPolicySpec {
+        namespaces,
+        mode,
+        matchers,
+        target,
+        service_account_name,
+        steps,
+        limits,
+        on_failure,
+        approval,
+        priority,
+    };
     let metadata = ObjectMeta { name: Some("restart-cart".to_owned()), ..ObjectMeta::default() };
     ClusterRemediationPolicy { metadata, spec, status: None }
 }

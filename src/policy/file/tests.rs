@@ -149,7 +149,7 @@ fn every_mistake_is_named_with_its_place() {
         ),
         (
             &[("  mode: Enforce", "  mode: enforce")],
-            "p.yaml:7:9: spec.mode: `enforce` is none of Disabled, DryRun, Enforce; did you mean `Enforce`?",
+            "p.yaml:7:9: spec.mode: `enforce` is none of Disabled, DryRun, RequireApproval, Enforce; did you mean `Enforce`?",
         ),
         (
             &[("    kind: Pod", "    kind: Pods")],

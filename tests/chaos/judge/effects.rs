@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use paramedic::{
-    api::{ActionOutcome, Phase},
+    api::{ActionOutcome, Mode, Phase},
     sim::State,
     triage::PolicyKey,
 };
@@ -121,6 +121,10 @@ impl Judge {
             stats.count("protections", "JournalFirst");
         }
         let Some(entry) = record.status.journal.last() else { return };
+        if record.spec.mode == Mode::RequireApproval && entry.approved_by.is_none() {
+            let what = format!("{action} {uid} for {record}");
+            return self.violated("nothing is done without somebody's consent where that is asked for", what);
+        }
         let effect = Effect {
             action,
             replica: sent.replica,
