@@ -82,6 +82,7 @@ mod tests {
         let figures: Vec<_> = checks.iter().map(|check| format!("{}: {}", check.name, check.figures)).collect();
         insta::assert_snapshot!(figures.join("\n"), @r#"
         pause: no Pause is in force
+        audit: nothing keeps the audit log from being written
         evidence: the alert fires
         target: Pod shop/cart-1 (uid uid-cart-1) of Deployment shop/cart
         opted out: no paramedic.dev/disabled on target, subject or namespace

@@ -46,6 +46,7 @@ fn an_alert_that_would_be_acted_on_says_what_was_looked_at() {
       shop/rem-1 would be made; the checks, as of now:
         CHECK         SAYS  BECAUSE
         pause         pass  no Pause is in force
+        audit         pass  nothing keeps the audit log from being written
         evidence      pass  the alert fires
         target        pass  Pod shop/cart-1 (uid uid-cart-1) of Deployment shop/cart
         opted out     pass  no paramedic.dev/disabled on target, subject or namespace
@@ -80,6 +81,7 @@ fn what_stands_in_the_way_is_named_with_what_would_turn_it() {
       shop/rem-1 is open already; the checks, as of now:
         CHECK         SAYS          BECAUSE
         pause         pass          no Pause is in force
+        audit         pass          nothing keeps the audit log from being written
         evidence      pass          the alert fires
         target        pass          Pod shop/cart-1 (uid uid-cart-1) of Deployment shop/cart
         opted out     pass          no paramedic.dev/disabled on target, subject or namespace

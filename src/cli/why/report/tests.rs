@@ -34,6 +34,7 @@ fn a_wait_names_the_check_that_decided_and_what_would_have_turned_it() {
     Checks of 2026-03-01T12:00:00Z; the first that says no decides
       CHECK         SAID   LOOKED AT
       pause         pass   no Pause is in force
+      audit         pass   nothing keeps the audit log from being written
       evidence      pass   the alert fires
       target        pass   Pod shop/cart-1 (uid uid-cart-1) of Deployment shop/cart
       opted out     pass   no paramedic.dev/disabled on target, subject or namespace
@@ -74,6 +75,7 @@ fn one_that_acted_says_what_was_looked_at_before_and_what_is_waited_for() {
     Checks of 2026-03-01T12:00:01Z; the first that says no decides
       CHECK         SAID  LOOKED AT
       pause         pass  no Pause is in force
+      audit         pass  nothing keeps the audit log from being written
       evidence      pass  the alert fires
       target        pass  Pod shop/cart-1 (uid uid-cart-1) of Deployment shop/cart
       opted out     pass  no paramedic.dev/disabled on target, subject or namespace
