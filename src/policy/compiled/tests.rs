@@ -89,7 +89,7 @@ fn the_namespaces_of_a_cluster_policy_are_names_or_the_star_alone() {
     for good in [&["shop"][..], &["shop", "till"], &["*"]] {
         assert_eq!(Policy::from_cluster_file(cluster(good)).unwrap().namespaces, good);
     }
-    for bad in [&[][..], &[""], &["shop", ""], &["*", "shop"], &["*", "*"]] {
+    for bad in [&[][..], &[""], &["shop", ""], &["*", "shop"], &["*", "*"], &["shop-*"], &["Shop"]] {
         assert_eq!(Policy::from_cluster_file(cluster(bad)), Err(Problem::Namespaces), "{bad:?}");
     }
     let mut in_a_namespace = cluster(&["shop"]);
