@@ -1,5 +1,6 @@
 //! The checks right before acting: a list of named stages, in the order in which they are made. Pure.
 
+pub mod figures;
 mod priority;
 
 use jiff::Timestamp;
@@ -88,9 +89,11 @@ const STAGES: [(&str, Stage); 12] = [
     ("rate", rate),
 ];
 
+/// A check that needs no target.
+type First = fn(&Candidate<'_>) -> Result<(), Refusal>;
+
 /// The checks that come before the target is needed, in order; the target's own follows them.
-const FIRST: [(&str, fn(&Candidate<'_>) -> Result<(), Refusal>); 3] =
-    [("pause", pause), ("audit", audit), ("evidence", evidence)];
+const FIRST: [(&str, First); 3] = [("pause", pause), ("audit", audit), ("evidence", evidence)];
 
 /// The name of the check that the target was found.
 const TARGET: &str = "target";
@@ -469,8 +472,6 @@ pub fn plan(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
         None => plan,
     }
 }
-
-pub mod figures;
 
 #[cfg(test)]
 mod tests;
