@@ -78,5 +78,5 @@ image: ## Both images, by BUILDER (docker)
 crds: ## The custom resource definitions in k8s/crds, from the types
 	$(CRDS)
 
-docs: ## The reference of fields in docs/policies.md, from the same types
-	UPDATE_DOCS=1 $(CARGO) test --locked --quiet --test docs
+docs: ## The reference of fields in docs/policies.md, from the same types, and the table of metrics
+	UPDATE_DOCS=1 $(CARGO) test --locked --quiet --test docs --test observability

@@ -4,6 +4,7 @@
 pub mod action;
 pub mod alert;
 pub mod api;
+pub mod audit;
 pub mod cli;
 pub mod clients;
 pub mod clock;

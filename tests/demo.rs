@@ -192,6 +192,22 @@ fn a_replica_that_ends_is_an_error_that_names_its_log_and_leaves_it() {
 }
 
 #[test]
+fn a_replica_that_ends_while_it_stays_up_is_told_and_an_error_too() {
+    let mut demo = Demo::start(&["--scenario", "crash-loop", "--keep"]);
+    demo.wait_for("Send an alert of your own", 60);
+    let children = descendants(demo.process.id());
+    let serves =
+        |pid: &&u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("serve"));
+    let replica = children.iter().find(serves).unwrap().to_string();
+    assert!(Command::new("kill").args(["-s", "KILL", &replica]).status().unwrap().success());
+    assert_eq!(demo.end(20).code(), Some(1), "{}", demo.output());
+    let output = demo.output();
+    let told = output.lines().filter(|line| line.contains("paramedic-0 ended by itself, with signal: 9")).count();
+    assert!(told >= 1, "{output}");
+    demo.wait(10, "the end of all children", |_| children.iter().all(|pid| is_over(*pid)));
+}
+
+#[test]
 fn a_signal_at_any_time_leaves_nothing() {
     let stopped =
         [("INT", None), ("TERM", None), ("HUP", Some("leaks")), ("INT", Some("leaks")), ("TERM", Some("fires for"))];

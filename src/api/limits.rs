@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{CountOrPercent, PositiveDuration};
 
+/// The longest that a policy may ask for.
+pub(super) const DAY: PositiveDuration = PositiveDuration::from_secs(24 * 3600);
+
 /// Limits of a policy. Each has a default; none can be switched off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -64,7 +67,7 @@ fn positive<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D:
 /// What a limit counts must still be on record, and records are not kept for ever.
 fn at_most_a_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<PositiveDuration, D::Error> {
     let duration = PositiveDuration::deserialize(deserializer)?;
-    if duration > PositiveDuration::from_secs(24 * 3600) {
+    if duration > DAY {
         return Err(serde::de::Error::custom(format!("`{duration}` is longer than the 24h that a limit may span")));
     }
     Ok(duration)

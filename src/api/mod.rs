@@ -5,8 +5,10 @@
 //! say where. No I/O. Of the rest of the crate it knows only `alert`, whose matchers a policy is written in.
 
 mod crd;
+mod duration;
 mod limits;
 mod object;
+mod on_failure;
 mod pause;
 mod policy;
 mod quantity;
@@ -17,6 +19,7 @@ mod step;
 pub use crd::crds;
 pub use limits::{Limits, Rate};
 pub use object::{ObjectKey, ObjectRef, TargetKind};
+pub use on_failure::{FailureAlert, OWN_LABELS, OnFailure};
 pub use pause::{Pause, PauseScope, PauseSpec};
 pub use policy::{
     ClusterRemediationPolicy, ClusterRemediationPolicySpec, Mode, PolicyStatus, RemediationPolicy,
@@ -25,8 +28,8 @@ pub use policy::{
 pub use quantity::{CountOrPercent, PositiveDuration};
 pub use query::{NoSuchLabel, Query, QueryError};
 pub use remediation::{
-    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, JournalEntry, Phase, PolicyKind, PolicyRef, Reason,
-    Remediation, RemediationSpec, RemediationStatus, Sibling,
+    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, CheckMade, ChecksMade, FIGURES_LENGTH, JournalEntry, Phase,
+    PolicyKind, PolicyRef, Reason, Remediation, RemediationSpec, RemediationStatus, Sibling,
 };
 pub use step::{Action, RestartMethod, RestartPod, RolloutRestart, Step, Verify};
 

@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Limits, Step, TargetKind};
+use super::{Limits, OnFailure, Step, TargetKind};
 use crate::alert::Matcher;
 
 /// What a policy does when it matches.
@@ -57,6 +57,9 @@ macro_rules! policy_spec {
             /// What bounds it.
             #[serde(default)]
             pub limits: Limits,
+            /// Who is told when a remediation failed. Nobody, but by Events and metrics, where it is absent.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub on_failure: Option<OnFailure>,
             /// Of the policies that match one alert the one with the highest acts; the others wait until its
             /// remediation has ended, and leave the alert to it where it succeeded. Of the remediations that could act
             /// now the highest goes first, whatever their alerts. Default 0, from -1000 to 1000.
@@ -114,8 +117,9 @@ policy_spec! {
 
 impl From<ClusterRemediationPolicySpec> for RemediationPolicySpec {
     fn from(cluster: ClusterRemediationPolicySpec) -> Self {
-        let ClusterRemediationPolicySpec { namespaces: _, mode, matchers, target, steps, limits, priority } = cluster;
-        Self { mode, matchers, target, steps, limits, priority }
+        let ClusterRemediationPolicySpec { namespaces: _, mode, matchers, target, steps, limits, priority, on_failure } =
+            cluster;
+        Self { mode, matchers, target, steps, limits, on_failure, priority }
     }
 }
 

@@ -6,6 +6,8 @@ use jiff::SignedDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, de};
 
+use super::duration;
+
 /// A duration above zero, written as Kubernetes does: `30s`, `10m`, `1h30m`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -37,16 +39,7 @@ impl FromStr for PositiveDuration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parsed: kube::core::Duration =
-            text.parse().map_err(|error| format!("`{text}` is not a duration such as 30s or 1h30m: {error}"))?;
-        if parsed.is_negative() || Duration::from(parsed).is_zero() {
-            return Err(format!("`{text}` must be more than zero"));
-        }
-        // A century is more than anybody means, and keeps every sum with a timestamp in range.
-        if Duration::from(parsed) > Duration::from_hours(100 * 366 * 24) {
-            return Err(format!("`{text}` is longer than a century"));
-        }
-        Ok(Self(parsed.into()))
+        duration::parse(text).map(Self).map_err(|error| error.to_string())
     }
 }
 
@@ -93,7 +86,7 @@ impl JsonSchema for PositiveDuration {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "maxLength": 32,
+            "maxLength": duration::LONGEST,
             "pattern": r"^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$",
         })
     }

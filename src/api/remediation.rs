@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Limits, Mode, ObjectRef, Step, TargetSpec, policy::is_zero};
+use super::{Limits, Mode, ObjectRef, OnFailure, Step, TargetSpec, policy::is_zero};
 use crate::alert::{Fingerprint, Labels, Matcher};
 
 /// What was decided when the alert arrived. Nobody can change it afterwards.
@@ -59,6 +59,9 @@ pub struct RemediationSpec {
     pub steps: Vec<Step>,
     /// The limits, defaults filled in, as they were.
     pub limits: Limits,
+    /// Who is told when it failed, as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<OnFailure>,
     /// The policy's priority, as it was.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub priority: i32,
@@ -199,6 +202,9 @@ pub struct RemediationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub journal: Vec<JournalEntry>,
+    /// The checks that stand behind the last decision to act, to wait or to leave it: what each looked at, and what it said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<ChecksMade>,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
@@ -209,6 +215,33 @@ pub struct RemediationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// How long [`CheckMade::figures`] may be, in characters.
+pub const FIGURES_LENGTH: usize = 512;
+
+/// The checks of one decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChecksMade {
+    /// When they were made.
+    pub at: Timestamp,
+    /// In their order; the first that did not pass decided.
+    #[schemars(length(max = 64))]
+    pub made: Vec<CheckMade>,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckMade {
+    /// Its name.
+    pub name: String,
+    /// Whether it let the action pass.
+    pub passed: bool,
+    /// What it looked at, in words and figures.
+    #[schemars(length(max = 512))]
+    pub figures: String,
 }
 
 /// What is known of the alert from its notifications.
@@ -424,6 +457,8 @@ pub enum Reason {
     ApiUnavailable,
     /// Paramedic's service account may not ask what has to be answered before acting.
     Forbidden,
+    /// The audit log cannot be written.
+    AuditUnavailable,
     /// The target changed between the look and the act.
     TargetChanged,
     /// Another remediation is about the same target.
@@ -482,6 +517,7 @@ impl Reason {
             Self::Disruption => "Disruption",
             Self::ApiUnavailable => "ApiUnavailable",
             Self::Forbidden => "Forbidden",
+            Self::AuditUnavailable => "AuditUnavailable",
             Self::TargetChanged => "TargetChanged",
             Self::SameTarget => "SameTarget",
             Self::CancelRequested => "CancelRequested",

@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use super::{PositiveDuration, Query};
+use super::{PositiveDuration, Query, limits::DAY};
 
 /// One rung: exactly one action, and how to tell that it helped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,9 +99,23 @@ pub struct RestartPod {
     /// `Evict` honours PodDisruptionBudgets, `Delete` does not. Default `Evict`.
     #[serde(default)]
     pub method: RestartMethod,
-    /// How long the pod gets to shut down; the pod's own setting where this is absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// How long the pod gets to shut down, at most a day; the pod's own setting where this is absent.
+    #[schemars(extend("x-kubernetes-validations" = [{
+        "rule": "duration(self) <= duration('24h')",
+        "message": "is longer than the 24h that a pod may take to shut down",
+    }]))]
+    #[serde(default, deserialize_with = "at_most_a_day", skip_serializing_if = "Option::is_none")]
     pub grace_period: Option<PositiveDuration>,
+}
+
+/// A pod that is still there a day later helps nobody: its remediation has ended long before.
+fn at_most_a_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<PositiveDuration>, D::Error> {
+    let duration = Option::<PositiveDuration>::deserialize(deserializer)?;
+    if let Some(duration) = duration.filter(|duration| *duration > DAY) {
+        let why = format!("`{duration}` is longer than the 24h that a pod may take to shut down");
+        return Err(serde::de::Error::custom(why));
+    }
+    Ok(duration)
 }
 
 /// How a pod is ended.
@@ -169,6 +183,17 @@ mod tests {
         assert_eq!(one.action().map(Action::name), Some("restartPod"));
         for bad in [r"{}", r#"{"restartPod":{},"rolloutRestart":{}}"#, r#"{"restartPods":{}}"#] {
             assert!(serde_json::from_str::<Step>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_pod_has_a_day_to_shut_down_at_most() {
+        let with = |grace: &str| serde_json::from_str::<RestartPod>(&format!(r#"{{"gracePeriod":{grace}}}"#));
+        assert_eq!(with("null").unwrap().grace_period, None);
+        assert_eq!(with(r#""24h""#).unwrap().grace_period, Some(DAY));
+        for far in ["25h", "5124095576030431h", "99999999999999999999h"] {
+            let error = with(&format!("\"{far}\"")).unwrap_err().to_string();
+            assert!(error.contains("is longer than"), "{far}: {error}");
         }
     }
 

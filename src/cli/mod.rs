@@ -1,33 +1,33 @@
 //! The command line: one file a subcommand.
 
+mod audit;
+mod cancel;
 mod check;
+mod completions;
+mod connect;
 mod crd;
 mod demo;
 mod demo_app;
+mod exit;
+mod explain;
 mod leash;
+mod output;
+mod pause;
+mod resume;
 pub mod serve;
+mod status;
 mod stdin;
+mod why;
 
 use std::{process::ExitCode, sync::LazyLock};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-/// All went well.
-const OK: u8 = 0;
-/// It ran, and what it was asked about has problems; or `serve` ended with an error.
-const PROBLEMS: u8 = 1;
-/// It could not run as asked: wrong arguments (clap's own code), or a file that cannot be read or written.
-const USAGE: u8 = 2;
+use self::exit::{OK, PROBLEMS, USAGE};
 
 /// Repairs what Alertmanager reports, through the Kubernetes API: within limits, on record, and verified.
 #[derive(Debug, Parser)]
-#[command(
-    name = "paramedic",
-    version = LONG_VERSION.as_str(),
-    arg_required_else_help = true,
-    after_help = "Exit codes: 0 all went well; 1 problems were found, or the server ended with an error; 2 wrong usage, or \
-                  a file that cannot be read or written."
-)]
+#[command(name = "paramedic", version = LONG_VERSION.as_str(), arg_required_else_help = true, after_help = exit::CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -41,8 +41,24 @@ enum Command {
     Demo(demo::Args),
     /// Says what is wrong with policies in files, without a cluster.
     Check(check::Args),
+    /// Says how it stands: who leads, what is paused, what is being repaired, what was.
+    Status(status::Args),
+    /// Stops new actions in a namespace, or everywhere, until it is resumed or the time is over.
+    Pause(pause::Args),
+    /// Takes pauses away.
+    Resume(resume::Args),
+    /// Ends one remediation.
+    Cancel(cancel::Args),
+    /// Says what would be done about an alert, and why: which policies match, what each check says. Changes nothing.
+    Explain(explain::Args),
+    /// Says why a remediation is where it is: each check, and the input that would have changed it.
+    Why(why::Args),
+    /// Says whether an audit log is whole.
+    Audit(audit::Args),
     /// Prints the custom resource definitions.
     Crd(crd::Args),
+    /// Prints what makes a shell complete this program's arguments.
+    Completions(completions::Args),
     /// The application that `demo` lets fall ill.
     #[command(hide = true)]
     DemoApp(demo_app::Args),
@@ -53,17 +69,34 @@ enum Command {
 
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| format!("{} (commit {})", crate::VERSION, crate::COMMIT));
 
+/// The command line; the exit codes are in the help of every subcommand that has nothing else to say there.
+fn command() -> clap::Command {
+    Cli::command().mut_subcommands(|subcommand| {
+        let silent = subcommand.get_after_help().is_none() && subcommand.get_after_long_help().is_none();
+        if silent { subcommand.after_help(exit::CODES) } else { subcommand }
+    })
+}
+
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     // Before anything else: whatever opens a TLS connection first would otherwise choose for itself, or panic.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         eprintln!("paramedic: a TLS provider was installed before");
     }
-    let code = match Cli::parse().command {
+    let parsed = Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
+    let code = match parsed.command {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Pause(args) => pause::run(&args),
+        Command::Resume(args) => resume::run(&args),
+        Command::Cancel(args) => cancel::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Why(args) => why::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Crd(args) => crd::run(&args),
+        Command::Completions(args) => completions::run(&args, command()),
         Command::Leash(args) => leash::run(&args),
         Command::DemoApp(args) => return demo_app::run(&args),
     };
@@ -72,13 +105,18 @@ pub fn run() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_says_what_its_exit_codes_mean_or_has_more_to_say() {
+        for subcommand in command().get_subcommands() {
+            assert!(subcommand.get_after_help().or(subcommand.get_after_long_help()).is_some(), "{subcommand}");
+        }
     }
 
     #[test]

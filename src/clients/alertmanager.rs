@@ -33,7 +33,7 @@ pub struct PeerAlert {
 /// One peer. Cheap to clone.
 #[derive(Clone)]
 pub struct Alertmanager {
-    endpoint: Endpoint,
+    pub(super) endpoint: Endpoint,
     resend_interval: Duration,
     polling: Option<Polling>,
 }

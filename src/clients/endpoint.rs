@@ -1,5 +1,5 @@
-//! An HTTP API that is asked: where it is, whom it believes to be there, and how it logs in. Reads only, within a time and
-//! a length; what its files say holds from the next request on.
+//! An HTTP API that is asked or told: where it is, whom it believes to be there, and how it logs in. Within a time and a
+//! length; what its files say holds from the next request on.
 
 use std::{
     io,
@@ -13,7 +13,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use futures::future::BoxFuture;
 use reqwest::{
     Certificate, Client, Identity, StatusCode, Url,
-    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use sha2::{Digest, Sha256};
 
@@ -74,6 +74,12 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub trait InProcess: Send + Sync {
     /// Answers. Whoever asks bounds the time.
     fn get(&self, url: Url) -> BoxFuture<'_, Result<Vec<u8>, Cause>>;
+
+    /// Takes what is posted. One that nobody posts to refuses it.
+    fn post(&self, url: Url, body: Vec<u8>) -> BoxFuture<'_, Result<(), Cause>> {
+        let refused = format!("it takes no POST of {} bytes to {url}", body.len());
+        Box::pin(async move { Err(refused.into()) })
+    }
 }
 
 /// One API. Cheap to clone.
@@ -153,6 +159,29 @@ impl Endpoint {
         }
     }
 
+    /// Posts this as JSON. An answer that does not say that it went well is an error.
+    pub async fn post<T: serde::Serialize + ?Sized>(&self, path: &str, what: &T) -> Result<(), ClientError> {
+        let no_answer = |source| ClientError::NoAnswer { url: self.url.clone(), source };
+        let url = Url::parse(&format!("{}{path}", self.url)).map_err(|error| no_answer(error.into()))?;
+        let body = serde_json::to_vec(what).map_err(|error| no_answer(error.into()))?;
+        match &self.way {
+            Way::Http(http) => {
+                let (status, said) = http.post(&self.url, url, body).await.map_err(no_answer)?;
+                if status.is_success() {
+                    return Ok(());
+                }
+                let said: String = String::from_utf8_lossy(&said).trim().chars().take(200).collect();
+                let said = Some(said).filter(|said| !said.is_empty());
+                Err(ClientError::Refused { url: self.url.clone(), status, said })
+            }
+            Way::InProcess { api, timeout } => {
+                let taken =
+                    tokio::time::timeout(*timeout, api.post(url, body)).await.map_err(|late| no_answer(late.into()))?;
+                taken.map_err(no_answer)
+            }
+        }
+    }
+
     /// The same as JSON, where the status says that it went well.
     pub async fn json<T: serde::de::DeserializeOwned>(
         &self,
@@ -172,15 +201,13 @@ impl Http {
     async fn get(&self, asked: &str, url: Url) -> Result<(StatusCode, Vec<u8>), Cause> {
         self.reload(asked).await;
         let client = self.loaded.load().client.clone();
-        let mut answer = client.get(url).send().await?;
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
-            if body.len() + chunk.len() > LONGEST_ANSWER {
-                return Err(format!("its answer is longer than {LONGEST_ANSWER} bytes").into());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok((answer.status(), body))
+        read(client.get(url).send().await?).await
+    }
+
+    async fn post(&self, asked: &str, url: Url, body: Vec<u8>) -> Result<(StatusCode, Vec<u8>), Cause> {
+        self.reload(asked).await;
+        let client = self.loaded.load().client.clone();
+        read(client.post(url).header(CONTENT_TYPE, "application/json").body(body).send().await?).await
     }
 
     /// Takes what the files say now. Mounts of Secrets swap symbolic links, so their content is compared, not their times.
@@ -204,6 +231,18 @@ impl Http {
         };
         self.outage.failed(&format!("{asked}: {problem}; the last good ones hold"));
     }
+}
+
+/// An answer's status and body, which is not longer than it may be.
+async fn read(mut answer: reqwest::Response) -> Result<(StatusCode, Vec<u8>), Cause> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        if body.len() + chunk.len() > LONGEST_ANSWER {
+            return Err(format!("its answer is longer than {LONGEST_ANSWER} bytes").into());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((answer.status(), body))
 }
 
 impl Files {

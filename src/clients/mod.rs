@@ -4,8 +4,10 @@ mod alertmanager;
 mod endpoint;
 mod monitors;
 mod prometheus;
+mod raised;
 
 pub use alertmanager::{Alertmanager, PeerAlert, PeerState, Polling};
 pub use endpoint::{Cause, ClientError, Endpoint, InProcess};
 pub use monitors::Monitors;
 pub use prometheus::{AlertingRule, Prometheus, QueryResult, RuleAlert};
+pub use raised::RaisedAlert;

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use super::{Access, Config, SourceConfig, UNAUTHENTICATED};
+use axum::http::HeaderName;
+
+use super::{Access, AuditTo, Config, SourceConfig, UNAUTHENTICATED};
 use crate::{api::PositiveDuration, policy::ALL_NAMESPACES};
 
 /// Settings that cannot work, alone or together; each says what to do.
@@ -25,8 +27,18 @@ pub enum Contradiction {
         why: &'static str,
     },
     /// No credential, or two.
-    #[error("source `{0}` needs exactly one of tokenFile and basicAuth")]
+    #[error("source `{0}` needs exactly one of tokenFile, basicAuth and hmac")]
     Credential(String),
+    /// A header that no request can have.
+    #[error("source `{source_name}`: hmac.{field}: `{header}` is no name of a header")]
+    Header {
+        /// The source.
+        source_name: String,
+        /// `header` or `timestampHeader`.
+        field: &'static str,
+        /// What was written.
+        header: String,
+    },
     /// A list that allows nothing, or `*` among others.
     #[error("source `{0}`: namespaces must list namespaces by name, or be [\"*\"] alone")]
     SourceNamespaces(String),
@@ -143,6 +155,11 @@ pub fn contradictions(config: &Config) -> Vec<Contradiction> {
     if config.identity.is_empty() {
         found.push(Contradiction::Empty("identity"));
     }
+    if let Some(AuditTo::File(file)) = &config.audit.to
+        && file.as_os_str().is_empty()
+    {
+        found.push(Contradiction::Empty("audit.to.file"));
+    }
     found
 }
 
@@ -162,8 +179,18 @@ fn sources(sources: &[SourceConfig], found: &mut Vec<Contradiction>) {
         if let Some(why) = why {
             found.push(Contradiction::SourceName { index, name: name.clone(), why });
         }
-        if source.token_file.is_some() == source.basic_auth.is_some() {
+        let credentials = [source.token_file.is_some(), source.basic_auth.is_some(), source.hmac.is_some()];
+        if credentials.into_iter().filter(|there| *there).count() != 1 {
             found.push(Contradiction::Credential(name.clone()));
+        }
+        if let Some(hmac) = &source.hmac {
+            let headers = [("header", Some(&hmac.header)), ("timestampHeader", hmac.timestamp_header.as_ref())];
+            for (field, header) in headers {
+                if let Some(header) = header.filter(|header| HeaderName::from_bytes(header.as_bytes()).is_err()) {
+                    let (source_name, header) = (name.clone(), header.clone());
+                    found.push(Contradiction::Header { source_name, field, header });
+                }
+            }
         }
         let star = source.namespaces.iter().any(|namespace| namespace == ALL_NAMESPACES);
         let empty = source.namespaces.iter().any(String::is_empty);
@@ -290,6 +317,14 @@ mod tests {
         assert_eq!(twice, ["alertmanagers[0] has basicAuth and tokenFile; a request can carry one of them"]);
         let never = peer("caFile: /ca, insecureSkipVerify: true");
         assert!(never[0].contains("which never looks at it"), "{never:?}");
+    }
+
+    #[test]
+    fn a_signature_is_a_credential_and_is_in_a_header() {
+        assert_eq!(wrong("sources: [{name: g, hmac: {secretFile: /s, timestampHeader: X-Time}}]"), [""; 0]);
+        let both = wrong("sources: [{name: g, tokenFile: /t, hmac: {secretFile: /s, header: 'no header'}}]");
+        assert!(both[0].contains("exactly one of"), "{both:?}");
+        assert!(both[1].contains("hmac.header: `no header`"), "{both:?}");
     }
 
     #[test]

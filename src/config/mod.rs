@@ -28,6 +28,8 @@ pub const UNAUTHENTICATED: &str = "unauthenticated";
 pub struct Config {
     /// Where the webhook and the health checks are served. Default `127.0.0.1:8080`.
     pub listen: SocketAddr,
+    /// TLS on `listen`. Default: none, plain HTTP.
+    pub tls: Option<TlsConfig>,
     /// Where `/metrics` is served. Default `127.0.0.1:9090`.
     pub metrics_listen: SocketAddr,
     /// Consent to take alerts from anybody who can reach `listen`, although that is not loopback. Default `false`.
@@ -38,6 +40,8 @@ pub struct Config {
     pub request_deadline: PositiveDuration,
     /// What is logged, and how.
     pub log: Log,
+    /// The audit log.
+    pub audit: AuditConfig,
     /// Who may send alerts. Without any, whoever reaches `listen` may.
     pub sources: Vec<SourceConfig>,
     /// The Alertmanagers that are asked whether an alert still fires.
@@ -77,6 +81,26 @@ pub struct Log {
     pub filter: String,
 }
 
+/// The audit log: one JSON line an event, each bound to the one before it by its hash. Without one of its lines written
+/// before it, no action begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// Where it goes: `stdout`, or `{file: PATH}`. Default: there is none. A file's chain goes on after a restart; it may
+    /// be moved away while it is written to.
+    pub to: Option<AuditTo>,
+}
+
+/// Where an audit log goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AuditTo {
+    /// To standard output, which has nothing else in it: logs go to standard error. Each start begins a chain.
+    Stdout,
+    /// To the end of this file. No other process may write to it.
+    File(PathBuf),
+}
+
 /// The form of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -88,7 +112,21 @@ pub enum LogFormat {
     Json,
 }
 
-/// A credential, and what its alerts may lead to. Exactly one of `tokenFile` and `basicAuth` is set.
+/// TLS on the port of the webhook. Every file is read again when it changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TlsConfig {
+    /// A file with the certificate, in PEM, and those that lead to its authority.
+    pub cert_file: PathBuf,
+    /// A file with its private key, in PEM.
+    pub key_file: PathBuf,
+    /// A file with the authorities, in PEM, of one of which every sender must show a certificate, beside its credential.
+    /// Health checks need none. Default: senders need none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// A credential, and what its alerts may lead to. Exactly one of `tokenFile`, `basicAuth` and `hmac` is set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SourceConfig {
@@ -101,6 +139,9 @@ pub struct SourceConfig {
     /// A user name and the file of its password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
+    /// A secret that each body is signed with, as Grafana does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hmac: Option<HmacConfig>,
     /// The namespaces that its alerts may lead to: whoever can write an alerting rule can write any `namespace` label.
     /// Default `["*"]`, all.
     #[serde(default = "all_namespaces")]
@@ -118,6 +159,22 @@ pub struct BasicAuth {
     pub username: String,
     /// A file with the password; a newline at its end is not part of it. Reloaded when it changes.
     pub password_file: PathBuf,
+}
+
+/// How bodies are signed: HMAC-SHA256 over the body, or over a time, `:` and the body, in hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HmacConfig {
+    /// A file with the secret. It may hold several, one a line, so that an old one holds until every sender has the new
+    /// one. Reloaded when it changes.
+    pub secret_file: PathBuf,
+    /// The header that has the signature. Default `X-Grafana-Alerting-Signature`.
+    #[serde(default = "signature_header")]
+    pub header: String,
+    /// The header that has the time of signing, in seconds since 1970, where that is signed too: a request that is more
+    /// than five minutes off is refused then. Default: none; whoever has seen a request could send it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp_header: Option<String>,
 }
 
 /// An Alertmanager that is asked whether an alert still fires.
@@ -279,11 +336,13 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            tls: None,
             metrics_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
             allow_unauthenticated: false,
             body_limit: ByteSize::mebi(16),
             request_deadline: PositiveDuration::from_secs(5),
             log: Log::default(),
+            audit: AuditConfig::default(),
             sources: Vec::new(),
             alertmanagers: Vec::new(),
             prometheus: Vec::new(),
@@ -325,6 +384,10 @@ impl Default for Engine {
 
 fn all_namespaces() -> Vec<String> {
     vec![crate::policy::ALL_NAMESPACES.to_owned()]
+}
+
+fn signature_header() -> String {
+    "X-Grafana-Alerting-Signature".to_owned()
 }
 
 const fn resend_interval() -> PositiveDuration {

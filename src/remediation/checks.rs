@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     action,
-    api::{Action, Mode, ObjectKey, Phase, Reason, RemediationSpec},
+    api::{Action, CheckMade, ChecksMade, Mode, ObjectKey, Phase, Reason, RemediationSpec, RemediationStatus},
     policy::covers,
     protections::Protection,
     target::{Resolved, Rollout, Unresolved},
@@ -87,15 +87,73 @@ const STAGES: [(&str, Stage); 11] = [
     ("rate", rate),
 ];
 
+/// The checks that come before the target is needed, in order; the target's own follows them.
+const FIRST: [(&str, fn(&Candidate<'_>) -> Result<(), Refusal>); 3] =
+    [("pause", pause), ("audit", audit), ("evidence", evidence)];
+
+/// The name of the check that the target was found.
+const TARGET: &str = "target";
+
+/// One check, as it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Its name.
+    pub name: &'static str,
+    /// Why it refuses, if it does.
+    pub refusal: Option<Refusal>,
+    /// What it looked at, in words and figures.
+    pub figures: String,
+}
+
+/// Makes every check in order, those behind one that refuses too; the first of the refusals is what [`admit`] says. The
+/// checks that need the target are made where it was found.
+pub fn made(candidate: &Candidate<'_>) -> Vec<Check> {
+    let target = candidate.scene.target.as_ref();
+    let first = FIRST.iter().map(|(name, check)| (*name, check(candidate).err()));
+    let found = std::iter::once((TARGET, target.err().map(unresolved)));
+    let stages = target
+        .ok()
+        .into_iter()
+        .flat_map(|resolved| STAGES.iter().map(move |(name, stage)| (*name, stage(candidate, resolved).err())));
+    let made = first.chain(found).chain(stages);
+    made.map(|(name, refusal)| Check { name, refusal, figures: figures::of(name, candidate) }).collect()
+}
+
+/// The same for the record.
+pub fn recorded(candidate: &Candidate<'_>) -> ChecksMade {
+    let made = made(candidate).into_iter().map(|check| CheckMade {
+        name: check.name.to_owned(),
+        passed: check.refusal.is_none(),
+        figures: check.figures.chars().take(crate::api::FIGURES_LENGTH).collect(),
+    });
+    ChecksMade { at: candidate.now, made: made.collect() }
+}
+
 /// Makes every check; the first that refuses speaks.
 pub fn admit<'a>(candidate: &'a Candidate<'a>) -> Result<Admitted<'a>, Refusal> {
-    pause(candidate)?;
-    evidence(candidate)?;
+    for (_, check) in FIRST {
+        check(candidate)?;
+    }
     let resolved = candidate.scene.target.as_ref().map_err(unresolved)?;
     for (_, stage) in STAGES {
         stage(candidate, resolved)?;
     }
     Ok(Admitted { resolved, step: candidate.step(resolved) })
+}
+
+impl<'a> Candidate<'a> {
+    /// A record that may act. One that has a journal is at the step that its status says.
+    pub fn of(
+        spec: &'a RemediationSpec,
+        status: &RemediationStatus,
+        world: &'a World<'a>,
+        in_force: &'a InForce,
+        scene: &'a Scene,
+        now: Timestamp,
+    ) -> Self {
+        let step = (!status.journal.is_empty()).then_some(status.step);
+        Self { spec, world, in_force, step, scene, now }
+    }
 }
 
 impl Candidate<'_> {
@@ -131,6 +189,14 @@ fn pause(candidate: &Candidate<'_>) -> Result<(), Refusal> {
             let reason = if *forbidden { Reason::Forbidden } else { Reason::ApiUnavailable };
             Err(Refusal::wait(reason, format!("whether a Pause is in force cannot be told: {why}")))
         }
+    }
+}
+
+/// What cannot be told afterwards is not done. A dry run does nothing.
+fn audit(candidate: &Candidate<'_>) -> Result<(), Refusal> {
+    match candidate.world.audit {
+        Some(why) if candidate.in_force.mode != Mode::DryRun => Err(Refusal::wait(Reason::AuditUnavailable, why)),
+        _ => Ok(()),
     }
 }
 
@@ -380,6 +446,8 @@ fn rollout(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal
 pub fn plan(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
     candidate.action(resolved).map(|action| action::plan(action, resolved)).unwrap_or_default()
 }
+
+pub mod figures;
 
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,7 @@ use tracing::{error, info, warn};
 use super::{
     Change, Ledger, Looker, MEMORY, Mark, RecordCache, Scene, Seen, Side,
     announce::Announcer,
+    escalation::{self, Escalations},
     held::{Held, unseen_grace},
     look::acted_at,
     machine::{self, Effect, Next},
@@ -36,6 +37,7 @@ use super::{
 use crate::{
     action::{self, Order, Outcome},
     api::{ActionOutcome, ObjectKey, Phase, Remediation, RemediationStatus},
+    audit::{Audit, Event, What},
     clock::Clock,
     leader::{Handover, Term},
     policy::PolicyStore,
@@ -84,8 +86,12 @@ pub struct Driver {
     pub policies: Arc<PolicyStore>,
     /// Says what was decided and done.
     pub announcer: Announcer,
+    /// Knows what people are to be told of.
+    pub escalations: Escalations,
     /// Counts it.
     pub metrics: Arc<Metrics>,
+    /// Has a line of each action before it begins.
+    pub audit: Audit,
     /// The time.
     pub clock: Clock,
     /// Settings.
@@ -148,6 +154,7 @@ impl Driver {
         } else {
             Default::default()
         };
+        self.escalations.begin(&listed, now);
         let open =
             listed.into_iter().filter(|record| record.status.as_ref().is_none_or(|status| !status.phase.is_terminal()));
         let held: BTreeMap<_, _> =
@@ -166,7 +173,8 @@ impl Driver {
         };
         desk.work(stop).await;
         let clean = !desk.held.values().any(|held| held.phase() == Phase::Acting || held.in_doubt.is_some());
-        // Whoever leads next counts them.
+        // Whoever leads next counts them, and tells of what failed.
+        self.escalations.leave();
         desk.held.clear();
         desk.count();
         Ok(clean)
@@ -187,7 +195,8 @@ impl Driver {
             for DeserializeGuard(record) in page.items {
                 match record {
                     Ok(record) => {
-                        records.extend(Some(record).filter(|record| is_open(record) || is_remembered(record, now)));
+                        let counts = is_open(&record) || is_remembered(&record, now);
+                        records.extend(Some(record).filter(|record| counts || escalation::concerns(record, now)));
                     }
                     Err(invalid) => error!(
                         name = invalid.metadata.name,
@@ -435,6 +444,7 @@ impl Desk<'_> {
         };
         let Some(held) = self.held.get(key) else { return };
         let before = held.status();
+        let audit = self.driver.audit.ready().err().map(|why| why.to_string());
         let world = World {
             key,
             cancel: held.cancel(),
@@ -444,6 +454,7 @@ impl Desk<'_> {
             ledger: &self.ledger,
             shadow: &self.shadow,
             max_concurrent: self.driver.settings.max_concurrent,
+            audit: audit.as_deref(),
             protections: self.driver.protections,
         };
         let Next { status, effect } = machine::next(&held.record.spec, &before, &world, now);
@@ -572,6 +583,7 @@ impl Desk<'_> {
             driver.metrics.transition(after.phase, after.reason);
             driver.announcer.announce(&written, before, after);
         }
+        self.tell(&written, before, after);
         if let Some(entry) = entry {
             driver.metrics.action(action_name(&written, entry.step), entry.outcome);
         }
@@ -583,6 +595,7 @@ impl Desk<'_> {
             driver.metrics.recovered(&written.spec.policy.to_string(), since(received_at, driver.clock.now()));
         }
         if after.phase.is_terminal() {
+            driver.escalations.ended(&written, driver.clock.now());
             self.held.remove(key);
         } else if let Some(held) = self.held.get_mut(key) {
             held.record = written;
@@ -594,6 +607,31 @@ impl Desk<'_> {
             if before.phase != after.phase {
                 held.good_since = None;
             }
+        }
+    }
+
+    /// Tells the audit log what was written.
+    fn tell(&self, record: &Remediation, before: &RemediationStatus, after: &RemediationStatus) {
+        let audit = &self.driver.audit;
+        if !audit.is_on() {
+            return;
+        }
+        if let Some(entry) = after.journal.last().filter(|_| before.phase == Phase::Acting) {
+            audit.note(Event::ActionEnded {
+                what: What::of(record),
+                action: entry.action.clone(),
+                entry: after.journal.len() - 1,
+                outcome: entry.outcome.as_str(),
+                message: entry.message.clone(),
+            });
+        }
+        if (before.phase, before.reason) != (after.phase, after.reason) {
+            audit.note(Event::Decided {
+                what: What::of(record),
+                phase: after.phase.as_str(),
+                reason: after.reason.map(crate::api::Reason::as_str),
+                message: after.message.clone(),
+            });
         }
     }
 
@@ -617,7 +655,7 @@ impl Desk<'_> {
         let (most, term) = (self.driver.settings.action_timeout, Arc::clone(&self.term));
         let (client, looked_for) = (self.driver.client.clone(), key.clone());
         let Some(record) = self.held.get(key).map(|held| held.record.clone()) else { return };
-        let protections = self.driver.protections;
+        let (protections, audit) = (self.driver.protections, self.driver.audit.clone());
         let looker = self.driver.looker.clone();
         self.spawn(key, async move {
             let Some((action, order)) = order(&looked_for, &record, protections) else { return Finding::Failed };
@@ -625,6 +663,9 @@ impl Desk<'_> {
                 let message = Some(format!("it was not begun: {why}"));
                 Finding::Outcome(Outcome { outcome: ActionOutcome::NotDone, message })
             };
+            if let Err(why) = audit.confirm(begins(&record, &order)).await {
+                return not_begun(why.to_string());
+            }
             // The decision was made on a look that may be seconds old by now.
             if protections.hold(Protection::Pause) {
                 match looker.paused(&record).await {
@@ -789,6 +830,16 @@ impl Desk<'_> {
         for phase in Phase::ALL.into_iter().filter(|phase| !phase.is_terminal()) {
             self.driver.metrics.remediations(phase, counts.get(&phase).copied().unwrap_or_default());
         }
+        let mut waiting: BTreeMap<crate::api::Reason, usize> = BTreeMap::new();
+        for held in self.held.values() {
+            let status = held.record.status.as_ref().filter(|status| status.phase == Phase::Waiting);
+            if let Some(reason) = status.and_then(|status| status.reason) {
+                *waiting.entry(reason).or_default() += 1;
+            }
+        }
+        self.driver.metrics.waiting(&waiting);
+        let oldest = self.held.values().map(|held| held.record.spec.alert.received_at).min();
+        self.driver.metrics.oldest_open(oldest.map_or(Duration::ZERO, |oldest| since(oldest, self.driver.clock.now())));
     }
 
     /// Forgets what no limit asks for any more, and removes records whose retention is over. A task beside the loop does
@@ -806,18 +857,21 @@ impl Desk<'_> {
         let old = index.ended_before(now.saturating_sub(retention).unwrap_or(now)).into_iter();
         let old: Vec<_> = old.map(|key| (self.driver.api(&key), index.resource_version(&key), key)).collect();
         if !old.is_empty() {
-            self.sweeping = Some(self.tasks.spawn(remove(old)).id());
+            self.sweeping = Some(self.tasks.spawn(remove(old, self.driver.audit.clone())).id());
         }
     }
 }
 
 /// Removes records, each only as it was seen.
-async fn remove(old: Vec<(Api<Remediation>, Option<String>, ObjectKey)>) -> Finding {
+async fn remove(old: Vec<(Api<Remediation>, Option<String>, ObjectKey)>, audit: Audit) -> Finding {
     for (api, resource_version, key) in old {
         let preconditions = Some(Preconditions { resource_version, uid: None });
         let params = DeleteParams { preconditions, ..DeleteParams::default() };
         match timeout(WRITE_TIMEOUT, api.delete(&key.name, &params)).await {
-            Ok(Ok(_)) => info!(remediation = %key, "removed; its retention is over"),
+            Ok(Ok(_)) => {
+                info!(remediation = %key, "removed; its retention is over");
+                audit.note(Event::Removed { remediation: key.to_string() });
+            }
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => {}
             Ok(Err(error)) => warn!(remediation = %key, why = chain(&error), "not removed"),
             Err(_) => warn!(remediation = %key, "not removed: no answer in time"),
@@ -851,6 +905,17 @@ fn order<'a>(
     let step = record.spec.steps.get(usize::try_from(entry.step).ok()?)?;
     let uid = record.metadata.uid.as_deref().unwrap_or_default();
     Some((step.action()?, Order { record: key, uid, entry, protections }))
+}
+
+/// The line of the audit log without which an action does not begin.
+fn begins(record: &Remediation, order: &Order<'_>) -> Event {
+    Event::ActionBegins {
+        what: What::of(record),
+        action: order.entry.action.clone(),
+        step: order.entry.step,
+        entry: record.status.as_ref().map_or(0, |status| status.journal.len().saturating_sub(1)),
+        target: order.entry.target.clone(),
+    }
 }
 
 fn action_name(record: &Remediation, step: u32) -> &'static str {

@@ -134,6 +134,7 @@ pub(crate) fn a_policy(name: &str) -> PolicyFixture {
         steps: vec![restart_pod(), rollout_restart()],
         limits: Limits::default(),
         priority: 0,
+        on_failure: None,
     };
     PolicyFixture { name: name.to_owned(), namespace: "shop".to_owned(), spec }
 }
@@ -230,6 +231,7 @@ pub(crate) fn a_record_of(policy: &Policy) -> RecordFixture {
         limits: policy.spec.limits.clone(),
         priority: policy.spec.priority,
         outranked_by: Vec::new(),
+        on_failure: None,
     };
     RecordFixture { key: key("rem-1"), spec, status: RemediationStatus::default(), version: 1 }
 }
@@ -442,6 +444,7 @@ pub(crate) fn a_world() -> WorldFixture {
         ledger: Ledger::default(),
         shadow: Ledger::default(),
         max_concurrent: 10,
+        audit: None,
         siblings: Vec::new(),
     }
 }
@@ -457,6 +460,7 @@ pub(crate) struct WorldFixture {
     pub(crate) ledger: Ledger,
     pub(crate) shadow: Ledger,
     pub(crate) max_concurrent: usize,
+    pub(crate) audit: Option<String>,
     pub(crate) siblings: Vec<SiblingNow>,
 }
 
@@ -502,6 +506,12 @@ impl WorldFixture {
 
     pub(crate) fn paused(mut self, pause: Result<&str, &str>) -> Self {
         self.pause = pause.map(|reason| Some(reason.to_owned())).map_err(|why| why.to_owned().into());
+        self
+    }
+
+    /// The audit log cannot be written.
+    pub(crate) fn unaudited(mut self, why: &str) -> Self {
+        self.audit = Some(why.to_owned());
         self
     }
 
@@ -604,6 +614,7 @@ impl WorldFixture {
             ledger: &self.ledger,
             shadow: &self.shadow,
             max_concurrent: self.max_concurrent,
+            audit: self.audit.as_deref(),
             protections: crate::protections::Protections::default(),
         };
         then(&world)

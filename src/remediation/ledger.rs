@@ -188,10 +188,26 @@ impl Ledger {
 
     /// Whether the subject's cooldown is over. The asker's own earlier steps do not count: a ladder goes on at once.
     pub fn cooldown(&self, subject: &str, limits: &Limits, asker: &ObjectKey, now: Timestamp) -> Result<(), Limited> {
-        let of_subject = |mark: &&Mark| mark.subject == subject && mark.record != *asker;
-        let Some(last) = self.marks.iter().rev().find(of_subject) else { return Ok(()) };
+        let Some(last) = self.last_on(subject, asker) else { return Ok(()) };
         let until = after(last.at, limits.cooldown.signed());
         if now < until { Err(Limited::Cooldown { until, by: last.record.clone() }) } else { Ok(()) }
+    }
+
+    /// The last action on a subject that is not the asker's own, for whoever explains a cooldown.
+    pub fn last_on(&self, subject: &str, asker: &ObjectKey) -> Option<&Mark> {
+        self.marks.iter().rev().find(|mark| mark.subject == subject && mark.record != *asker)
+    }
+
+    /// How many remediations run that are not the asker: those of the policy, and all.
+    pub fn running_beside(&self, policy: &PolicyKey, asker: &ObjectKey) -> (usize, usize) {
+        let others = || self.running.values().filter(|run| run.record != *asker);
+        (others().filter(|run| run.policy == *policy).count(), others().count())
+    }
+
+    /// How many actions of the policy are in the window.
+    pub fn used(&self, policy: &PolicyKey, rate: Rate, now: Timestamp) -> usize {
+        let per = rate.per.signed();
+        self.marks.iter().filter(|mark| mark.policy == *policy && after(mark.at, per) > now).count()
     }
 
     /// Whether fewer of the policy's remediations run than may, and fewer in all.
@@ -202,9 +218,7 @@ impl Ledger {
         max_total: usize,
         asker: &ObjectKey,
     ) -> Result<(), Limited> {
-        let others = || self.running.values().filter(|run| run.record != *asker);
-        let of_policy = others().filter(|run| run.policy == *policy).count();
-        let all = others().count();
+        let (of_policy, all) = self.running_beside(policy, asker);
         if of_policy >= usize::try_from(limits.concurrency).unwrap_or(usize::MAX) {
             return Err(Limited::PolicyConcurrency { running: of_policy });
         }

@@ -119,17 +119,10 @@ impl Record<'_> {
         let Observed::Scene(scene) = &self.world.observed else {
             return self.unchanged(Effect::LookAgain(self.now));
         };
-        let candidate = Candidate {
-            spec: self.spec,
-            world: self.world,
-            in_force: &in_force,
-            step: (!self.status.journal.is_empty()).then_some(self.status.step),
-            scene,
-            now: self.now,
-        };
+        let candidate = Candidate::of(self.spec, self.status, self.world, &in_force, scene, self.now);
         let admitted = match checks::admit(&candidate) {
             Ok(admitted) => admitted,
-            Err(refusal) => return self.refused(refusal, scene),
+            Err(refusal) => return self.with_checks(&candidate, self.refused(refusal, scene)),
         };
         // Only an attempt can tell whether a budget gives way, and each is an entry of the journal.
         if self.status.phase == Phase::Waiting
@@ -168,7 +161,15 @@ impl Record<'_> {
             message: None,
         });
         let effect = if dry_run { Effect::LookAgain(after(self.now, OBSERVE_INTERVAL)) } else { Effect::Act };
-        Next { status, effect }
+        self.with_checks(&candidate, Next { status, effect })
+    }
+
+    /// What stands behind a decision goes on record with it, and is no reason to write one.
+    fn with_checks(&self, candidate: &Candidate<'_>, mut next: Next) -> Next {
+        if next.status != *self.status {
+            next.status.checks = Some(checks::recorded(candidate));
+        }
+        next
     }
 
     /// Whether it has waited for longer than anything may, whatever for. Each reason begins the phase anew, so it is what
@@ -522,7 +523,7 @@ fn changed(spec: &RemediationSpec, policy: &Policy) -> Option<&'static str> {
 /// How long until something that stands in the way is looked at again: a quarter of the time it has stood there.
 fn retry_after(reason: Reason, waited: SignedDuration) -> SignedDuration {
     let (least, most) = match reason {
-        Reason::ApiUnavailable | Reason::PolicyUnavailable => (1, 10),
+        Reason::ApiUnavailable | Reason::PolicyUnavailable | Reason::AuditUnavailable => (1, 10),
         Reason::SubjectLocked | Reason::Concurrency | Reason::Outranked => (1, 15),
         Reason::Paused | Reason::Disruption | Reason::EvidenceUnknown | Reason::AlertSuppressed => (2, 15),
         _ => (2, 30),

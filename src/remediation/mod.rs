@@ -1,15 +1,18 @@
 //! Remediations: what is decided about a record, what is remembered, and who does it.
 //!
 //! Pure: `machine` (what follows), `checks` (what stands against acting), `ledger` (the limits' memory), `world` (their
-//! inputs), `evidence` (what is known about an alert). With I/O: `index`, `recorder` and `poll` (from webhooks and polls to records,
-//! on every replica), `look` and `driver` (from records to actions, on the leader).
+//! inputs), `evidence` (what is known about an alert), `explain` (the same for people). With I/O: `index`, `recorder` and `poll`
+//! (from webhooks and polls to records, on every replica), `look` and `driver` (from records to actions, on the leader),
+//! `escalation` (from what failed to people).
 
 mod announce;
 mod ask;
 mod cache;
 mod checks;
 mod driver;
+mod escalation;
 mod evidence;
+mod explain;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod held;
@@ -23,9 +26,14 @@ mod world;
 
 pub use announce::{Announcer, Publisher, announcer};
 pub use cache::{Change, RecordCache};
-pub use checks::{Candidate, Refusal};
+pub use checks::{
+    Candidate, Check, Refusal,
+    figures::{Turns, turns},
+};
 pub use driver::{Driver, DriverError, DriverSettings};
+pub use escalation::{Escalations, Escalator};
 pub use evidence::{Evaluated, LivingSubject, PeerAnswer, RulesAnswer};
+pub use explain::{Explained, explain};
 pub use index::{OpenRecord, RecordIndex};
 pub use ledger::{LADDER_WINDOW, Ledger, Limited, MEMORY, Mark, Side};
 pub use look::Looker;

@@ -22,6 +22,7 @@ use crate::{
     action::is_denied,
     alert::{Alert, AlertState, BodyError, Fingerprint, Notification},
     api::{AlertPhase, AlertStatus, GROUP, ObjectKey, Remediation, VERSION},
+    audit::{Audit, Event, What},
     clock::Clock,
     policy::PolicyStore,
     protections::{Protection, Protections},
@@ -55,6 +56,8 @@ pub struct Recorder {
     pub clock: Clock,
     /// Counts what the API refuses.
     pub metrics: Arc<Metrics>,
+    /// Is told of each record.
+    pub audit: Audit,
     /// Paramedic's own namespace.
     pub own_namespace: String,
     /// How many open records a policy may have.
@@ -179,6 +182,14 @@ impl Recorder {
             Ok(Ok(created)) => {
                 info!(remediation = %key, policy = %record.spec.policy, alert = record.spec.alert.labels.alertname(),
                     "recorded");
+                if self.audit.is_on() {
+                    self.audit.note(Event::Recorded {
+                        what: What::of(&created),
+                        source: created.spec.source.clone(),
+                        fingerprint: created.spec.alert.fingerprint.to_string(),
+                        episode: created.spec.episode,
+                    });
+                }
                 self.records.put(created);
                 if !self.records.index().contains(&key) {
                     return not_durable(key, "the record was deleted as soon as it was made");

@@ -165,6 +165,8 @@ pub struct World<'a> {
     pub shadow: &'a Ledger,
     /// How many remediations may run at once in all.
     pub max_concurrent: usize,
+    /// Why nothing can be written to the audit log, where there is one and that is so.
+    pub audit: Option<&'a str>,
     /// What guards against doing harm.
     pub protections: Protections,
 }

@@ -6,6 +6,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit::Event,
     leader::Leadership,
     remediation::Driver,
     server::health::{CACHES, Readiness},
@@ -43,6 +44,7 @@ pub(super) async fn lead(
             continue;
         };
         driver.metrics.leader(true);
+        driver.audit.note(Event::LeadershipWon);
         clean = driver.wait_out(&term, &stop).await;
         while clean && !term.ended().is_cancelled() && !stop.is_cancelled() {
             match driver.lead(Arc::clone(&term), stop.clone()).await {
@@ -59,6 +61,7 @@ pub(super) async fn lead(
             () = stop.cancelled() => {}
             () = term.ended().cancelled() => {}
         }
+        driver.audit.note(Event::LeadershipLost);
     }
     driver.metrics.leader(false);
     // Where nobody listens any more, the term ended by itself.

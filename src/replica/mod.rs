@@ -5,6 +5,7 @@
 //! what runs here. Nothing in it depends on the order of a hash map or on chance, but for the pauses that are drawn from
 //! the thread's generator.
 
+mod audit;
 mod lead;
 mod report;
 mod tasks;
@@ -24,13 +25,17 @@ use tower_http::timeout::ResponseBodyTimeoutLayer;
 pub use self::tasks::{Ended, TaskError, Tasks};
 use crate::{
     api::{ClusterRemediationPolicy, Remediation, RemediationPolicy},
+    audit::Audit,
     clients::Monitors,
     clock::Clock,
     config::Config,
     leader::{Election, ElectionSettings, Leadership},
     policy::{PolicyResources, PolicyStore},
     protections::Protections,
-    remediation::{Driver, DriverSettings, Looker, Polled, Poller, Publisher, RecordCache, Recorder, announcer},
+    remediation::{
+        Driver, DriverSettings, Escalations, Escalator, Looker, Polled, Poller, Publisher, RecordCache, Recorder,
+        announcer,
+    },
     server::{
         health::{CACHES, Readiness, WATCHES},
         sources::Source,
@@ -39,7 +44,7 @@ use crate::{
 };
 
 /// The Lease's name, in Paramedic's namespace.
-const LEASE: &str = "paramedic";
+pub const LEASE: &str = "paramedic";
 
 /// How long the API server may take to begin an answer to a read: a list of everything there is takes a while.
 const BEGINS_WITHIN: Duration = Duration::from_mins(1);
@@ -77,6 +82,8 @@ pub struct Parts {
     pub policies: Arc<PolicyStore>,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// The audit log.
+    pub audit: Audit,
     /// Says whether it can do its work.
     pub readiness: Readiness,
     /// What guards against doing harm: all of it, but in a test that shows what each is for.
@@ -96,9 +103,21 @@ pub fn start(parts: &Parts, tasks: &mut Tasks) -> Recorder {
     tasks.spawn("caches", caches(Arc::clone(&records), Arc::clone(&resources), parts.readiness.clone(), tasks.stop()));
     tasks.spawn("watches", watches(Arc::clone(&records), Arc::clone(&resources), parts.clone(), tasks.stop()));
 
+    if parts.audit.is_on() {
+        tasks.spawn("audit log", audit::watch(parts.audit.clone(), parts.readiness.clone(), tasks.stop()));
+        let policies = audit::policies(parts.audit.clone(), Arc::clone(&parts.policies), tasks.stop());
+        tasks.spawn("audit of policies", policies);
+    }
     let election = Election::new(parts.clients.once.clone(), election(config), parts.clock.clone());
     tasks.spawn("election", election.run(leadership, tasks.stop(), drained));
     let (driver, publisher) = driver(parts, &records);
+    let escalator = Escalator {
+        escalations: driver.escalations.clone(),
+        looker: driver.looker.clone(),
+        records: Arc::clone(&records),
+        metrics: Arc::clone(&parts.metrics),
+    };
+    tasks.spawn("telling people", escalator.run(tasks.stop()));
     tasks.spawn("events", publisher.run());
     tasks.spawn("leader", lead::lead(driver, led.clone(), parts.readiness.clone(), tasks.stop(), drain));
     let reporter = report::report(parts.clients.once.clone(), resources, led, parts.clock.clone());
@@ -115,6 +134,7 @@ pub fn start(parts: &Parts, tasks: &mut Tasks) -> Recorder {
         readiness: parts.readiness.clone(),
         clock: parts.clock.clone(),
         metrics: Arc::clone(&parts.metrics),
+        audit: parts.audit.clone(),
         own_namespace: config.namespace.clone(),
         open_per_policy: config.engine.open_per_policy,
         protections: parts.protections,
@@ -252,7 +272,9 @@ fn driver(parts: &Parts, records: &Arc<RecordCache>) -> (Driver, Publisher) {
         records: Arc::clone(records),
         policies: Arc::clone(&parts.policies),
         announcer,
+        escalations: Escalations::default(),
         metrics: Arc::clone(&parts.metrics),
+        audit: parts.audit.clone(),
         clock: parts.clock.clone(),
         settings: DriverSettings {
             lease_duration: config.leader.lease_duration.get(),

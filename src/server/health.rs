@@ -21,6 +21,8 @@ pub const CACHES: &str = "caches";
 pub const WATCHES: &str = "watches";
 /// The API server answers.
 pub const API: &str = "api";
+/// What is done can be told: the audit log is written. Only where there is one.
+pub const AUDIT: &str = "audit";
 /// The process is not on its way out.
 pub const RUNNING: &str = "running";
 
@@ -82,6 +84,12 @@ impl Readiness {
     /// Whether one check passes, or why not. A check that nobody set does not.
     pub fn check(&self, name: &'static str) -> Result<(), String> {
         self.checks().get(name).map_or_else(|| Err("unknown".to_owned()), |check| check.verdict(Instant::now()))
+    }
+
+    /// Every check, and whether it passes.
+    pub fn all(&self) -> Vec<(&'static str, bool)> {
+        let now = Instant::now();
+        self.checks().iter().map(|(name, check)| (*name, check.verdict(now).is_ok())).collect()
     }
 
     /// Every check.

@@ -36,6 +36,9 @@ pub enum NotReady {
     /// What is on record is not known yet.
     #[error("the caches are not synced yet")]
     CachesNotSynced,
+    /// What is taken in could not be told afterwards.
+    #[error("the audit log cannot be written")]
+    AuditUnavailable,
     /// The process is on its way out.
     #[error("shutting down")]
     ShuttingDown,
@@ -117,6 +120,22 @@ impl Report {
         }
         counts
     }
+
+    /// What was not taken of it, and why, for the log; `None` where every alert was understood and what follows from it is
+    /// on record.
+    pub fn left_out(&self) -> Option<String> {
+        let (all, counts) = (self.outcomes.len(), self.counts());
+        let of = |outcome: Outcome| {
+            let count = counts.get(&outcome)?;
+            let detail =
+                self.outcomes.iter().filter(|alert| alert.outcome == outcome).find_map(|alert| alert.detail.as_ref());
+            let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
+            Some(format!("{count} of {all} alerts {}{detail}", outcome.as_str()))
+        };
+        let parts: Vec<String> =
+            [Outcome::NotDurable, Outcome::OverCap, Outcome::Invalid].into_iter().filter_map(of).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
 }
 
 /// The answer's status: 503 while anything is not durable, so that the whole comes again; otherwise 200, whatever
@@ -183,6 +202,15 @@ mod tests {
         assert_eq!(status(&report([Outcome::Refused, Outcome::Invalid, Outcome::Known])), StatusCode::OK);
         assert_eq!(status(&report([Outcome::Known, Outcome::OverCap])), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(status(&report([Outcome::Created, Outcome::NotDurable])), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[test]
+    fn what_was_left_out_is_said_with_the_first_reason() {
+        assert_eq!(report([Outcome::Created, Outcome::Known, Outcome::NoMatch, Outcome::Refused]).left_out(), None);
+        let mut two = report([Outcome::Invalid, Outcome::NotDurable, Outcome::NotDurable]);
+        two.outcomes[0].detail = Some("alert 0: missing field `labels`".to_owned());
+        let said = "2 of 3 alerts NotDurable; 1 of 3 alerts Invalid (alert 0: missing field `labels`)";
+        assert_eq!(two.left_out().as_deref(), Some(said));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The HTTP servers: intake and health on one port, metrics on another.
 //!
-//! `sources`, `secret` and `throttle` say who sends, `webhook` takes what is sent, `intake` is the seam to what makes it durable,
+//! `tls` encrypts, `sources`, `secret` and `throttle` say who sends, `webhook` takes what is sent, `intake` is the seam to what makes it durable,
 //! `health` tells how it goes.
 
 pub mod health;
@@ -8,6 +8,7 @@ pub mod intake;
 mod secret;
 pub mod sources;
 pub mod throttle;
+pub mod tls;
 mod webhook;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -28,8 +29,8 @@ use tower_http::{
 };
 use tracing::Level;
 
-use self::{health::Readiness, intake::Intake, sources::Sources, throttle::Throttle};
-use crate::{config::Config, telemetry::Metrics};
+use self::{health::Readiness, intake::Intake, sources::Sources, throttle::Throttle, tls::Tls};
+use crate::{audit::Audit, config::Config, telemetry::Metrics};
 
 /// How long a connection may take to send a request's headers, and may idle between two requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -89,14 +90,24 @@ impl Bound {
         self.address
     }
 
-    /// Serves until `handle` says to stop: gracefully, the requests under way get the time it grants.
-    pub async fn serve(self, router: Router, handle: Handle<SocketAddr>) -> Result<(), ServerError> {
+    /// Serves until `handle` says to stop: gracefully, the requests under way get the time it grants. With `tls`, and
+    /// nothing in the clear.
+    pub async fn serve(
+        self,
+        router: Router,
+        handle: Handle<SocketAddr>,
+        tls: Option<Arc<Tls>>,
+    ) -> Result<(), ServerError> {
         let address = self.address;
         // HTTP/1 only: telling the versions apart would wait for a connection's first bytes without a time-out.
         let mut server = axum_server::Server::<SocketAddr>::from_listener(self.listener).http1_only().handle(handle);
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        server.serve(service).await.map_err(|why| ServerError::Ended { address, why })
+        let ended = match tls {
+            None => server.serve(service).await,
+            Some(tls) => server.acceptor(tls.acceptor()).serve(service).await,
+        };
+        ended.map_err(|why| ServerError::Ended { address, why })
     }
 }
 
@@ -108,8 +119,9 @@ pub fn intake_router<I: Intake>(
     throttle: Arc<Throttle>,
     readiness: Readiness,
     metrics: Arc<Metrics>,
+    audit: Audit,
 ) -> Router {
-    let webhook = webhook::router(intake, config, sources, throttle, readiness.clone(), metrics);
+    let webhook = webhook::router(intake, config, sources, throttle, readiness.clone(), metrics, audit);
     // Failures are told by whoever finds them, with their cause; here they would only be noise.
     let trace = TraceLayer::new_for_http()
         .make_span_with(|request: &Request| {
@@ -123,12 +135,15 @@ pub fn intake_router<I: Intake>(
 }
 
 /// The routes of the metrics' port.
-pub fn metrics_router(metrics: Arc<Metrics>) -> Router {
-    Router::new().route("/metrics", get(exposition)).with_state(metrics)
+pub fn metrics_router(metrics: Arc<Metrics>, readiness: Readiness) -> Router {
+    Router::new().route("/metrics", get(exposition)).with_state((metrics, readiness))
 }
 
-async fn exposition(State(metrics): State<Arc<Metrics>>) -> Response {
+async fn exposition(State((metrics, readiness)): State<(Arc<Metrics>, Readiness)>) -> Response {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    for (check, passes) in readiness.all() {
+        metrics.ready(check, passes);
+    }
     match metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -1,14 +1,16 @@
 //! Secrets: read from files, and kept as digests alone.
 
 use std::{
-    io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
 
-use crate::config::SourceConfig;
+use crate::config::{HmacConfig, SourceConfig};
 
 /// A secret shorter than this can be guessed; it is taken, with a warning.
 const SHORT_SECRET: usize = 16;
@@ -16,11 +18,33 @@ const SHORT_SECRET: usize = 16;
 /// What is kept of a secret.
 pub(super) type SecretDigest = [u8; 32];
 
+/// A secret that holds.
+#[derive(Clone)]
+pub(super) struct Known {
+    /// What tells it from another one.
+    pub digest: SecretDigest,
+    /// What signatures are checked with, where it signs.
+    pub key: Option<Hmac<Sha256>>,
+}
+
+impl PartialEq for Known {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Known")
+    }
+}
+
 /// Where a source's secret comes from.
 #[derive(Clone, Debug)]
 pub(super) enum Secret {
     Tokens(PathBuf),
     Password { username: String, file: PathBuf },
+    Signs(HmacConfig),
 }
 
 impl Secret {
@@ -28,20 +52,22 @@ impl Secret {
     pub fn file(&self) -> &Path {
         match self {
             Self::Tokens(file) | Self::Password { file, .. } => file,
+            Self::Signs(hmac) => &hmac.secret_file,
         }
     }
 
-    /// Reads the file; gives a digest for each secret that it holds, none where it is empty.
-    pub fn read(&self) -> io::Result<Vec<SecretDigest>> {
+    /// Reads the file; gives each secret that it holds, none where it is empty.
+    pub fn read(&self) -> io::Result<Vec<Known>> {
         let content = std::fs::read_to_string(self.file())?;
+        let lines = content.lines().map(str::trim).filter(|line| !line.is_empty());
+        let bare = |digest| Known { digest, key: None };
         Ok(match self {
-            Self::Tokens(_) => {
-                content.lines().map(str::trim).filter(|token| !token.is_empty()).map(token_digest).collect()
-            }
+            Self::Tokens(_) => lines.map(token_digest).map(bare).collect(),
+            Self::Signs(_) => lines.map(signing).collect(),
             Self::Password { username, .. } => {
                 let password = content.trim_end_matches(['\r', '\n']);
                 let digest = (!password.is_empty()).then(|| password_digest(username, password));
-                digest.into_iter().collect()
+                digest.into_iter().map(bare).collect()
             }
         })
     }
@@ -51,7 +77,8 @@ impl Secret {
 pub fn warn_of_short_secrets(configured: &[SourceConfig]) {
     for source in configured {
         let password = source.basic_auth.as_ref().map(|basic| &basic.password_file);
-        let Some(file) = source.token_file.as_ref().or(password) else { continue };
+        let signing = source.hmac.as_ref().map(|hmac| &hmac.secret_file);
+        let Some(file) = source.token_file.as_ref().or(password).or(signing) else { continue };
         let Ok(content) = std::fs::read_to_string(file) else { continue };
         if content.lines().map(str::trim).any(|secret| !secret.is_empty() && secret.len() < SHORT_SECRET) {
             tracing::warn!(
@@ -60,6 +87,41 @@ pub fn warn_of_short_secrets(configured: &[SourceConfig]) {
             );
         }
     }
+}
+
+fn signing(secret: &str) -> Known {
+    let digest = Sha256::new().chain_update(b"hmac\0").chain_update(secret).finalize().into();
+    // A key of any length is one.
+    Known { digest, key: Hmac::new_from_slice(secret.as_bytes()).ok() }
+}
+
+/// Whether one of the secrets signed this: `time`, where one is signed too, and the body.
+pub(super) fn signed_by(known: &[Known], signature: &[u8], time: Option<&str>, body: &[u8]) -> bool {
+    let mut signed = Choice::from(0);
+    for key in known.iter().filter_map(|known| known.key.clone()) {
+        let mut mac = key;
+        if let Some(time) = time {
+            mac.update(time.as_bytes());
+            mac.update(b":");
+        }
+        mac.update(body);
+        signed |= mac.finalize().into_bytes().as_slice().ct_eq(signature);
+    }
+    signed.into()
+}
+
+/// A signature as it is written.
+pub(super) fn signature(written: &str) -> Option<[u8; 32]> {
+    let digits = written.trim().as_bytes();
+    let mut bytes = [0; 32];
+    if digits.len() != 2 * bytes.len() {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
 }
 
 fn token_digest(token: &str) -> SecretDigest {

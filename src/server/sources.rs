@@ -6,13 +6,15 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use axum::http::HeaderMap;
+use jiff::{SignedDuration, Timestamp};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use tokio_util::sync::CancellationToken;
 
 pub use super::secret::warn_of_short_secrets;
-use super::secret::{Secret, SecretDigest, presented};
+use super::secret::{Known, Secret, presented, signature, signed_by};
 use crate::{
-    config::{SourceConfig, UNAUTHENTICATED},
+    config::{HmacConfig, SourceConfig, UNAUTHENTICATED},
     policy::ALL_NAMESPACES,
     telemetry::Metrics,
     triage::SourceScope,
@@ -20,6 +22,8 @@ use crate::{
 
 /// How often the files are read again. Mounts of Secrets swap symbolic links, which watches of a file miss.
 const RELOAD_EVERY: Duration = Duration::from_secs(2);
+/// How far the clock of whoever signs may be off, and how long a signed request may be under way.
+const OFF: SignedDuration = SignedDuration::from_mins(5);
 
 /// What a credential stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,8 +90,8 @@ pub enum SourceError {
         /// The other.
         other: String,
     },
-    /// Neither a token nor a password is configured; the configuration refuses that before.
-    #[error("source `{name}` has no credential; set tokenFile or basicAuth")]
+    /// No token, password or signature is configured; the configuration refuses that before.
+    #[error("source `{name}` has no credential; set tokenFile, basicAuth or hmac")]
     NoCredential {
         /// The source.
         name: String,
@@ -104,8 +108,8 @@ struct Entry {
 #[derive(Debug)]
 pub struct Sources {
     entries: Vec<Entry>,
-    /// Per entry, the digests of its secrets.
-    accepted: ArcSwap<Vec<Vec<SecretDigest>>>,
+    /// Per entry, its secrets.
+    accepted: ArcSwap<Vec<Vec<Known>>>,
     /// The source of everything, while none is configured.
     open: Option<Arc<Source>>,
 }
@@ -133,14 +137,42 @@ impl Sources {
         let accepted = self.accepted.load();
         // No early end: the time must not tell which entry was compared last.
         let mut found = u64::MAX;
-        for (index, digests) in accepted.iter().enumerate() {
-            for digest in digests {
+        for (index, known) in accepted.iter().enumerate() {
+            for Known { digest, .. } in known {
                 let equal: Choice = digest.ct_eq(&presented);
                 found.conditional_assign(&u64::try_from(index).unwrap_or(u64::MAX), equal);
             }
         }
         let entry = usize::try_from(found).ok().and_then(|index| self.entries.get(index))?;
         Some(Arc::clone(&entry.source))
+    }
+
+    /// Whether these headers have a signature, so that the body tells who sends.
+    pub fn may_be_signed(&self, headers: &HeaderMap) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| matches!(&entry.secret, Secret::Signs(hmac) if written(hmac, headers).is_some()))
+    }
+
+    /// The source that signed this body. A time that is signed too must not be more than [`OFF`] from now.
+    pub fn who_signed(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Option<Arc<Source>> {
+        let accepted = self.accepted.load();
+        let mut found = None;
+        for (entry, known) in self.entries.iter().zip(accepted.iter()) {
+            let Secret::Signs(hmac) = &entry.secret else { continue };
+            let Some(signature) = written(hmac, headers) else { continue };
+            let time = match &hmac.timestamp_header {
+                None => None,
+                Some(header) => match text(headers, header).filter(|time| is_recent(time, now)) {
+                    Some(time) => Some(time),
+                    None => continue,
+                },
+            };
+            if signed_by(known, &signature, time, body) {
+                found = Some(Arc::clone(&entry.source));
+            }
+        }
+        found
     }
 
     /// Whether nobody has to say who he is.
@@ -159,7 +191,7 @@ impl Sources {
     pub fn reload(&self) -> Vec<(Arc<Source>, SourceError)> {
         let before = self.accepted.load_full();
         let mut problems = Vec::new();
-        let mut now: Vec<Vec<SecretDigest>> = Vec::with_capacity(self.entries.len());
+        let mut now: Vec<Vec<Known>> = Vec::with_capacity(self.entries.len());
         for (entry, old) in self.entries.iter().zip(before.iter()) {
             now.push(read(entry).unwrap_or_else(|problem| {
                 problems.push((Arc::clone(&entry.source), problem));
@@ -204,9 +236,12 @@ impl Sources {
 }
 
 fn entry(config: &SourceConfig) -> Result<Entry, SourceError> {
-    let secret = match (&config.token_file, &config.basic_auth) {
-        (Some(file), None) => Secret::Tokens(file.clone()),
-        (None, Some(basic)) => Secret::Password { username: basic.username.clone(), file: basic.password_file.clone() },
+    let secret = match (&config.token_file, &config.basic_auth, &config.hmac) {
+        (Some(file), None, None) => Secret::Tokens(file.clone()),
+        (None, Some(basic), None) => {
+            Secret::Password { username: basic.username.clone(), file: basic.password_file.clone() }
+        }
+        (None, None, Some(hmac)) => Secret::Signs(hmac.clone()),
         _ => return Err(SourceError::NoCredential { name: config.name.clone() }),
     };
     let source = Source {
@@ -217,7 +252,22 @@ fn entry(config: &SourceConfig) -> Result<Entry, SourceError> {
     Ok(Entry { source: Arc::new(source), secret })
 }
 
-fn read(entry: &Entry) -> Result<Vec<SecretDigest>, SourceError> {
+/// The signature in the headers, where it is one.
+fn written(hmac: &HmacConfig, headers: &HeaderMap) -> Option<[u8; 32]> {
+    signature(text(headers, &hmac.header)?)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Whether a time in seconds since 1970 is near enough to now to have been written for this request.
+fn is_recent(time: &str, now: Timestamp) -> bool {
+    let time = time.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.is_some_and(|time| now.duration_since(time).abs() <= OFF)
+}
+
+fn read(entry: &Entry) -> Result<Vec<Known>, SourceError> {
     let name = || entry.source.name.clone();
     let file = || entry.secret.file().to_owned();
     let digests = entry.secret.read().map_err(|why| SourceError::Unreadable { name: name(), file: file(), why })?;
@@ -225,7 +275,7 @@ fn read(entry: &Entry) -> Result<Vec<SecretDigest>, SourceError> {
 }
 
 /// Two entries that share a digest.
-fn clash(accepted: &[Vec<SecretDigest>]) -> Option<(usize, usize)> {
+fn clash(accepted: &[Vec<Known>]) -> Option<(usize, usize)> {
     (0..accepted.len()).find_map(|at| {
         let other = (0..at).find(|other| accepted[*other].iter().any(|digest| accepted[at].contains(digest)))?;
         Some((at, other))
@@ -270,6 +320,7 @@ mod tests {
             name: name.to_owned(),
             token_file: Some(file),
             basic_auth: None,
+            hmac: None,
             namespaces: vec!["*".to_owned()],
             receivers: None,
         }
@@ -298,6 +349,61 @@ mod tests {
             assert_eq!(name(&sources, wrong), None, "{wrong}");
         }
         assert_eq!(sources.authenticate(None), None);
+    }
+
+    fn signs(name: &str, file: PathBuf, timestamp_header: Option<&str>) -> SourceConfig {
+        let hmac = HmacConfig {
+            secret_file: file,
+            header: "X-Grafana-Alerting-Signature".to_owned(),
+            timestamp_header: timestamp_header.map(str::to_owned),
+        };
+        SourceConfig { token_file: None, hmac: Some(hmac), ..token(name, PathBuf::new()) }
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_signature_names_its_source_and_is_of_that_body_alone() {
+        // RFC 4231, test case 2: the key `Jefe`, and what it signs.
+        const BODY: &[u8] = b"what do ya want for nothing?";
+        const SIGNATURE: &str = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        let files = Files::new("signatures");
+        let sources = Sources::load(&[
+            token("one", files.write("a", "alpha")),
+            signs("grafana", files.write("b", "another\nJefe\n"), None),
+        ])
+        .unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        let signed = headers(&[("x-grafana-alerting-signature", SIGNATURE)]);
+        assert!(sources.may_be_signed(&signed) && !sources.may_be_signed(&HeaderMap::new()));
+        assert_eq!(sources.who_signed(&signed, BODY, now).unwrap().name, "grafana");
+        assert_eq!(sources.who_signed(&signed, b"what do ya want for something?", now), None);
+        assert_eq!(sources.who_signed(&HeaderMap::new(), BODY, now), None);
+        for wrong in ["", "5bdc", &SIGNATURE.replace('5', "6"), &"z".repeat(64), &format!("{SIGNATURE}00")] {
+            let wrong = headers(&[("x-grafana-alerting-signature", wrong)]);
+            assert_eq!(sources.who_signed(&wrong, BODY, now), None, "{wrong:?}");
+        }
+        assert_eq!(name(&sources, "Bearer Jefe"), None, "what signs is no token");
+    }
+
+    #[test]
+    fn a_time_that_is_signed_too_bounds_how_long_a_request_holds() {
+        let files = Files::new("signed-times");
+        let sources = Sources::load(&[signs("grafana", files.write("s", "secret"), Some("X-Time"))]).unwrap();
+        // `printf '1767225600:{}' | openssl dgst -sha256 -hmac secret`
+        let signature = "469fc208e4c4ff1b70e27994de26437226270539c1ca62645faa2f5752f5f858";
+        let of = |time: &str| headers(&[("x-grafana-alerting-signature", signature), ("x-time", time)]);
+        let at = |seconds: i64| Timestamp::from_second(1_767_225_600 + seconds).unwrap();
+        let who = |headers: &HeaderMap, now| sources.who_signed(headers, b"{}", now).map(|source| source.name.clone());
+        assert_eq!(who(&of("1767225600"), at(0)).as_deref(), Some("grafana"));
+        assert_eq!(who(&of("1767225600"), at(300)).as_deref(), Some("grafana"));
+        assert_eq!(who(&of("1767225600"), at(301)), None, "too old");
+        assert_eq!(who(&of("1767225600"), at(-301)), None, "of the future");
+        assert_eq!(who(&of("1767225601"), at(0)), None, "another time than was signed");
+        assert_eq!(who(&of("soon"), at(0)), None);
+        assert_eq!(who(&headers(&[("x-grafana-alerting-signature", signature)]), at(0)), None, "no time");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What failed authentications cost.
+//! What failed authentications cost, and how many lines of the log what else is not taken may.
 //!
 //! A valid credential is never throttled: behind one address there may be a good sender and a bad one, and whoever could
 //! silence the good one could keep repairs from happening. So this does not bound the rate of guesses; a long random
@@ -10,7 +10,10 @@
 use std::{
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,6 +25,8 @@ use crate::telemetry::Metrics;
 
 /// Failures of one client that are answered at once, and how many more each minute.
 const FAILURES_A_MINUTE: NonZeroU32 = NonZeroU32::new(10).unwrap();
+/// Lines of the log that one client's answers of one status get at once, and how many more each minute.
+const LINES_A_MINUTE: NonZeroU32 = NonZeroU32::new(10).unwrap();
 /// Clients that are told apart; beyond them, all share one count.
 const MAX_CLIENTS: usize = 10_000;
 /// How long a wrong guess beyond the limit waits for its answer.
@@ -35,19 +40,37 @@ const SWEEP_EVERY: Duration = Duration::from_mins(1);
 pub struct Throttle {
     limiter: DefaultKeyedRateLimiter<IpAddr>,
     held: Semaphore,
+    /// By client and status.
+    lines: DefaultKeyedRateLimiter<(IpAddr, u16)>,
+    /// What had no line since the last one.
+    untold: AtomicU64,
 }
 
 impl Default for Throttle {
     fn default() -> Self {
-        Self { limiter: RateLimiter::keyed(Quota::per_minute(FAILURES_A_MINUTE)), held: Semaphore::new(MAX_HELD) }
+        Self {
+            limiter: RateLimiter::keyed(Quota::per_minute(FAILURES_A_MINUTE)),
+            held: Semaphore::new(MAX_HELD),
+            lines: RateLimiter::keyed(Quota::per_minute(LINES_A_MINUTE)),
+            untold: AtomicU64::new(0),
+        }
     }
 }
 
 impl Throttle {
     /// Counts a failure; gives whether the client is over its limit.
     pub fn failed(&self, client: IpAddr) -> bool {
-        let key = if self.limiter.len() < MAX_CLIENTS { network(client) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
-        self.limiter.check_key(&key).is_err()
+        self.limiter.check_key(&counted(client, self.limiter.len())).is_err()
+    }
+
+    /// Whether the log may tell of an answer of that status to that client: `None` where it has told enough of them, else
+    /// how many others, to anybody, had no line since the last one.
+    pub fn may_tell(&self, client: IpAddr, status: u16) -> Option<u64> {
+        if self.lines.check_key(&(counted(client, self.lines.len()), status)).is_err() {
+            self.untold.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(self.untold.swap(0, Ordering::Relaxed))
     }
 
     /// Waits as long as an answer to a throttled client is held back.
@@ -62,6 +85,8 @@ impl Throttle {
         while stop.run_until_cancelled(tokio::time::sleep(SWEEP_EVERY)).await.is_some() {
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
+            self.lines.retain_recent();
+            self.lines.shrink_to_fit();
             metrics.throttle_keys(self.limiter.len());
         }
     }
@@ -70,6 +95,11 @@ impl Throttle {
     pub fn clients(&self) -> usize {
         self.limiter.len()
     }
+}
+
+/// Who it is counted as, while so many are.
+fn counted(client: IpAddr, known: usize) -> IpAddr {
+    if known < MAX_CLIENTS { network(client) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) }
 }
 
 /// What counts as one client: an IPv4 address, or the /64 that one IPv6 host has to itself.
@@ -102,11 +132,23 @@ mod tests {
     }
 
     #[test]
+    fn the_log_tells_of_a_few_answers_of_each_status_and_counts_the_others() {
+        let throttle = Throttle::default();
+        let (one, other) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        let told = (0..50).filter(|_| throttle.may_tell(one, 400).is_some()).count();
+        assert_eq!(told, 10);
+        assert_eq!(throttle.may_tell(one, 503), Some(40), "another status has its own lines, and says what had none");
+        assert_eq!(throttle.may_tell(other, 400), Some(0));
+    }
+
+    #[test]
     fn the_number_of_clients_is_bounded() {
         let throttle = Throttle::default();
         for number in 0..20_000_u32 {
             throttle.failed(IpAddr::from(number.to_be_bytes()));
+            throttle.may_tell(IpAddr::from(number.to_be_bytes()), 400);
         }
         assert!(throttle.clients() <= MAX_CLIENTS + 1, "{}", throttle.clients());
+        assert!(throttle.lines.len() <= MAX_CLIENTS + 1, "{}", throttle.lines.len());
     }
 }

@@ -27,9 +27,12 @@ use super::{
     intake::{Answer, Intake, NotReady, Report, status},
     sources::{Source, Sources},
     throttle::Throttle,
+    tls::ShownCertificate,
 };
 use crate::{
     alert::{BodyError, Notification},
+    audit::{Audit, Event},
+    clock::Clock,
     config::Config,
     telemetry::Metrics,
 };
@@ -52,6 +55,10 @@ pub struct Webhook<I> {
     throttle: Arc<Throttle>,
     readiness: Readiness,
     metrics: Arc<Metrics>,
+    audit: Audit,
+    clock: Clock,
+    /// Whether every sender must show a certificate.
+    certificates: bool,
     body_limit: usize,
     deadline: std::time::Duration,
     /// In units of [`UNIT`]: the memory that bodies may take together.
@@ -61,8 +68,10 @@ pub struct Webhook<I> {
 /// Why a webhook is not taken. One variant a cause; the status is told in one place.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("no valid credential; send a bearer token or basic auth of one of the configured sources")]
+    #[error("no valid credential; send a bearer token, basic auth or a signature of one of the configured sources")]
     Unauthenticated { throttled: bool },
+    #[error("show a certificate of the authority that is configured (tls.clientCaFile)")]
+    NoCertificate,
     #[error("a browser sent this; without sources, any page that somebody opens could, so it is refused")]
     Browser,
     #[error("source `{source_name}` may not post as receiver `{receiver}`")]
@@ -88,7 +97,7 @@ enum Refusal {
 impl Refusal {
     const fn status(&self) -> StatusCode {
         match self {
-            Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
+            Self::Unauthenticated { .. } | Self::NoCertificate => StatusCode::UNAUTHORIZED,
             Self::Receiver { .. } | Self::Browser => StatusCode::FORBIDDEN,
             Self::TooLarge { .. } | Self::Body(BodyError::TooManyAlerts) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(_) | Self::Unreadable(_) => StatusCode::BAD_REQUEST,
@@ -128,6 +137,7 @@ pub fn router<I: Intake>(
     throttle: Arc<Throttle>,
     readiness: Readiness,
     metrics: Arc<Metrics>,
+    audit: Audit,
 ) -> Router {
     let body_limit = config.body_limit.bytes();
     let units = (body_limit.div_ceil(UNIT) * LARGEST_AT_ONCE).min(Semaphore::MAX_PERMITS);
@@ -137,6 +147,9 @@ pub fn router<I: Intake>(
         throttle,
         readiness,
         metrics,
+        audit,
+        clock: Clock::system(),
+        certificates: config.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some()),
         body_limit,
         deadline: config.request_deadline.get(),
         memory: Semaphore::new(units),
@@ -149,7 +162,10 @@ pub fn router<I: Intake>(
 
 async fn handle<I: Intake>(State(webhook): State<Arc<Webhook<I>>>, request: Request) -> Response {
     let began = Instant::now();
-    let mut response = match webhook.take(request, began + webhook.deadline).await {
+    let mut sender = Sender { client: client(&request), source: None, receiver: None };
+    let taken = webhook.take(request, began + webhook.deadline, &mut sender).await;
+    webhook.tell(&sender, &taken);
+    let mut response = match taken {
         Ok(report) => (status(&report), Json(Answer::from(report))).into_response(),
         Err(refusal) => refusal.into_response(),
     };
@@ -160,44 +176,110 @@ async fn handle<I: Intake>(State(webhook): State<Arc<Webhook<I>>>, request: Requ
     response
 }
 
+/// Who sent a request, as far as that is known: for the log.
+struct Sender {
+    client: IpAddr,
+    source: Option<Arc<Source>>,
+    receiver: Option<String>,
+}
+
 impl<I: Intake> Webhook<I> {
     /// The stages, in order.
-    async fn take(&self, request: Request, deadline: Instant) -> Result<Report, Refusal> {
+    async fn take(&self, request: Request, deadline: Instant, sender: &mut Sender) -> Result<Report, Refusal> {
         // A request's body is not Sync, so no borrow of the request may live through an await.
-        let (client, headers) = (client(&request), request.headers().clone());
-        let source = self.authenticate(&headers, client).await?;
+        let (client, headers) = (sender.client, request.headers().clone());
+        if self.certificates && request.extensions().get() != Some(&ShownCertificate(true)) {
+            self.metrics.auth_failure();
+            return Err(Refusal::NoCertificate);
+        }
+        let known = self.authenticate(&headers)?;
+        if known.is_none() && !self.sources.may_be_signed(&headers) {
+            return Err(self.stranger(&headers, client).await);
+        }
+        sender.source.clone_from(&known);
         self.ready()?;
         let _memory = self.reserve(body_length(&headers), deadline).await?;
         let body = self.read(request, deadline).await?;
+        let Some(source) = (match known {
+            Some(source) => Some(source),
+            None => self.who_signed(&headers, &body).await?,
+        }) else {
+            return Err(self.stranger(&headers, client).await);
+        };
         let notification = parse(body).await?;
+        sender.source = Some(Arc::clone(&source));
+        sender.receiver = Some(shortened(&notification.receiver));
         permit(&source, &notification)?;
         self.hand_over(&source, notification, deadline).await
     }
 
-    async fn authenticate(&self, headers: &HeaderMap, client: IpAddr) -> Result<Arc<Source>, Refusal> {
-        let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    /// Writes a line about what was not taken, whole or in part: nobody reads what Alertmanager was answered.
+    fn tell(&self, sender: &Sender, taken: &Result<Report, Refusal>) {
+        let (status, why) = match taken {
+            // That has its line, and its limit, where it is found out.
+            Err(Refusal::Unauthenticated { .. }) => return,
+            Err(refusal) => (refusal.status(), refusal.to_string()),
+            Ok(report) => match report.left_out() {
+                Some(why) => (status(report), why),
+                None => return,
+            },
+        };
+        let Some(untold) = self.throttle.may_tell(sender.client, status.as_u16()) else { return };
+        tracing::warn!(
+            client = %sender.client,
+            source = sender.source.as_ref().map(|source| source.name.as_str()),
+            receiver = sender.receiver.as_deref(),
+            status = status.as_u16(),
+            untold = (untold > 0).then_some(untold),
+            "a webhook was not taken: {}",
+            shortened(&why)
+        );
+    }
+
+    /// Who sends, as far as the headers tell.
+    fn authenticate(&self, headers: &HeaderMap) -> Result<Option<Arc<Source>>, Refusal> {
         // Loopback keeps other machines out, but not the pages in a browser on this one. A browser adds Origin to every
         // POST, and no page can stop it; no sender of alerts does.
         if self.sources.are_open() && headers.contains_key(header::ORIGIN) {
             return Err(Refusal::Browser);
         }
-        if let Some(source) = self.sources.authenticate(authorization) {
-            return Ok(source);
+        Ok(self.sources.authenticate(authorization(headers)))
+    }
+
+    /// Who signed the body.
+    async fn who_signed(&self, headers: &HeaderMap, body: &Bytes) -> Result<Option<Arc<Source>>, Refusal> {
+        let now = self.clock.now();
+        if body.len() < LONG_BODY {
+            return Ok(self.sources.who_signed(headers, body, now));
         }
+        let (sources, headers, body) = (Arc::clone(&self.sources), headers.clone(), body.clone());
+        let signed = tokio::task::spawn_blocking(move || sources.who_signed(&headers, &body, now));
+        signed.await.map_err(|_| Refusal::Internal)
+    }
+
+    /// Counts a request of nobody who is known; an answer to a client that goes on and on is held back.
+    async fn stranger(&self, headers: &HeaderMap, client: IpAddr) -> Refusal {
         self.metrics.auth_failure();
         let throttled = self.throttle.failed(client);
         if throttled {
             self.throttle.hold().await;
         } else {
-            let presented = if authorization.is_some() { "a wrong credential" } else { "no credential" };
+            let presented = if self.sources.may_be_signed(headers) {
+                "a signature that does not fit"
+            } else if authorization(headers).is_some() {
+                "a wrong credential"
+            } else {
+                "no credential"
+            };
             tracing::warn!(%client, "a webhook with {presented} was refused");
         }
-        Err(Refusal::Unauthenticated { throttled })
+        Refusal::Unauthenticated { throttled }
     }
 
     fn ready(&self) -> Result<(), Refusal> {
         let running = self.readiness.check(RUNNING).map_err(|_| NotReady::ShuttingDown);
-        running.and_then(|()| self.intake.ready()).map_err(Refusal::NotReady)
+        let audited = || self.audit.ready().map_err(|_| NotReady::AuditUnavailable);
+        running.and_then(|()| audited()).and_then(|()| self.intake.ready()).map_err(Refusal::NotReady)
     }
 
     /// Takes the body's share of the memory that bodies may take together; waits for it where others have it.
@@ -239,8 +321,13 @@ impl<I: Intake> Webhook<I> {
             );
             self.metrics.alerts_truncated(&source.name, notification.truncated);
         }
+        let receiver = notification.receiver.clone();
         let accepted = self.intake.accept(source, notification, deadline);
         let report = timeout_at(deadline + GRACE, accepted).await.map_err(|_| Refusal::Late)?;
+        // What is durable already is known when the sender comes again.
+        let outcomes = report.counts().into_iter().map(|(outcome, count)| (outcome.as_str(), count)).collect();
+        let told = self.audit.tell(Event::Delivered { source: source.name.clone(), receiver, outcomes });
+        told.map_err(|_| Refusal::NotReady(NotReady::AuditUnavailable))?;
         for (outcome, count) in report.counts() {
             self.metrics.alerts_received(&source.name, outcome, count);
         }
@@ -254,9 +341,23 @@ fn client(request: &Request) -> IpAddr {
     peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip())
 }
 
+fn authorization(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()
+}
+
 /// The length that the sender says; a chunked body has none.
 fn body_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// What a sender wrote, on one line that it cannot make long.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 300;
+    let mut line: String = text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(MOST).is_some() {
+        line.push('…');
+    }
+    line
 }
 
 async fn parse(body: Bytes) -> Result<Notification, Refusal> {
@@ -271,12 +372,7 @@ fn permit(source: &Source, notification: &Notification) -> Result<(), Refusal> {
     if source.allows_receiver(&notification.receiver) {
         return Ok(());
     }
-    tracing::warn!(
-        source = source.name,
-        receiver = notification.receiver,
-        "a webhook of a receiver that it may not use"
-    );
-    Err(Refusal::Receiver { source_name: source.name.clone(), receiver: notification.receiver.clone() })
+    Err(Refusal::Receiver { source_name: source.name.clone(), receiver: shortened(&notification.receiver) })
 }
 
 #[cfg(test)]

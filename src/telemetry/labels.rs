@@ -66,6 +66,21 @@ pub(super) struct ApiErrorLabels {
     pub reason: Word,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct CheckLabel {
+    pub check: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct VerbLabel {
+    pub verb: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ReasonLabel {
+    pub reason: Word,
+}
+
 /// A value from a closed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Word(pub &'static str);
@@ -83,6 +98,16 @@ pub(super) struct Minutes;
 impl MetricConstructor<Histogram> for Minutes {
     fn new_metric(&self) -> Histogram {
         Histogram::new([1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0])
+    }
+}
+
+/// Makes the histograms of what takes milliseconds to seconds.
+#[derive(Clone, Copy)]
+pub(super) struct Milliseconds;
+
+impl MetricConstructor<Histogram> for Milliseconds {
+    fn new_metric(&self) -> Histogram {
+        milliseconds()
     }
 }
 

@@ -2,7 +2,7 @@
 //! alert. Longer than most files, because what a family is called, what it means and how it is recorded stay side by side.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -16,8 +16,9 @@ use prometheus_client::{
 pub use super::labels::{ApiErrorReason, PollOutcome};
 use super::{
     labels::{
-        ActionLabels, AlertLabels, ApiErrorLabels, CodeLabel, KindLabel, Minutes, PhaseLabel, PolicyLabel,
-        PolicyLabels, PollLabels, SourceLabel, TransitionLabels, Word, milliseconds,
+        ActionLabels, AlertLabels, ApiErrorLabels, CheckLabel, CodeLabel, KindLabel, Milliseconds, Minutes, PhaseLabel,
+        PolicyLabel, PolicyLabels, PollLabels, ReasonLabel, SourceLabel, TransitionLabels, VerbLabel, Word,
+        milliseconds,
     },
     memory::ResidentMemory,
 };
@@ -48,15 +49,26 @@ pub struct Metrics {
     policy_reload_success: Gauge,
     policy_reload_failures: Counter,
     credentials_reload_failures: Family<SourceLabel, Counter>,
+    tls_reload_failures: Counter,
     remediations: Family<PhaseLabel, Gauge>,
     transitions: Family<TransitionLabels, Counter>,
     actions: Family<ActionLabels, Counter>,
     time_to_recovery: Family<PolicyLabel, Histogram, Minutes>,
     known_policies: Mutex<BTreeSet<String>>,
     alert_to_action: Histogram,
+    ready: Family<CheckLabel, Gauge>,
     leader: Gauge,
     watch_broken: Family<KindLabel, Gauge>,
+    waiting: Family<ReasonLabel, Gauge>,
+    oldest_open: Gauge,
+    known_reasons: Mutex<BTreeSet<Reason>>,
+    api_requests: Family<VerbLabel, Histogram, Milliseconds>,
     api_errors: Family<ApiErrorLabels, Counter>,
+    escalations: Gauge,
+    escalation_failures: Counter,
+    audit_lines: Counter,
+    audit_lost: Counter,
+    audit_failing: Gauge,
 }
 
 impl Default for Metrics {
@@ -82,21 +94,34 @@ impl Metrics {
             policy_reload_success: Gauge::default(),
             policy_reload_failures: Counter::default(),
             credentials_reload_failures: Family::default(),
+            tls_reload_failures: Counter::default(),
             remediations: Family::default(),
             transitions: Family::default(),
             actions: Family::default(),
             time_to_recovery: Family::new_with_constructor(Minutes),
             known_policies: Mutex::default(),
             alert_to_action: Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0]),
+            ready: Family::default(),
             leader: Gauge::default(),
             watch_broken: Family::default(),
+            waiting: Family::default(),
+            oldest_open: Gauge::default(),
+            known_reasons: Mutex::default(),
+            api_requests: Family::new_with_constructor(Milliseconds),
             api_errors: Family::default(),
+            escalations: Gauge::default(),
+            escalation_failures: Counter::default(),
+            audit_lines: Counter::default(),
+            audit_lost: Counter::default(),
+            audit_failing: Gauge::default(),
         };
-        this.register();
+        this.register_intake();
+        this.register_remediations();
+        this.register_process();
         this
     }
 
-    fn register(&mut self) {
+    fn register_intake(&mut self) {
         let own = self.registry.sub_registry_with_prefix("paramedic");
         own.register(
             "alerts_received",
@@ -147,7 +172,27 @@ impl Metrics {
             "Failed reloads of a source's credential; the last good one holds",
             self.credentials_reload_failures.clone(),
         );
+        own.register(
+            "tls_reload_failures",
+            "Failed reloads of the webhook's certificate; the last good one is shown",
+            self.tls_reload_failures.clone(),
+        );
+    }
+
+    fn register_remediations(&mut self) {
+        let own = self.registry.sub_registry_with_prefix("paramedic");
         own.register("remediations", "Remediations on record, by phase", self.remediations.clone());
+        own.register(
+            "remediations_waiting",
+            "Open remediations that wait, by what for; on the leader",
+            self.waiting.clone(),
+        );
+        own.register_with_unit(
+            "remediation_oldest_open",
+            "How long ago the alert of the oldest open remediation arrived; on the leader, 0 where none is open",
+            Unit::Seconds,
+            self.oldest_open.clone(),
+        );
         own.register(
             "remediation_transitions",
             "Changes of a remediation's phase, by the new phase and why",
@@ -166,13 +211,45 @@ impl Metrics {
             Unit::Seconds,
             self.alert_to_action.clone(),
         );
+    }
+
+    fn register_process(&mut self) {
+        let own = self.registry.sub_registry_with_prefix("paramedic");
+        own.register("ready", "1 where a check of /readyz passes, by check", self.ready.clone());
         own.register("leader", "1 on the replica that acts", self.leader.clone());
         own.register(
             "watch_broken",
             "1 while a watch has been failing for more than a minute",
             self.watch_broken.clone(),
         );
+        own.register_with_unit(
+            "api_request",
+            "Time from a request to the Kubernetes API to the head of its answer, by verb",
+            Unit::Seconds,
+            self.api_requests.clone(),
+        );
         own.register("api_errors", "Failed calls of the Kubernetes API", self.api_errors.clone());
+        own.register(
+            "escalations",
+            "Alerts about failed remediations that are being sent to Alertmanager; on the leader",
+            self.escalations.clone(),
+        );
+        own.register(
+            "escalation_failures",
+            "Rounds in which an Alertmanager could not be told of a failed remediation",
+            self.escalation_failures.clone(),
+        );
+        own.register("audit_lines", "Lines written to the audit log", self.audit_lines.clone());
+        own.register(
+            "audit_lost_events",
+            "Events that are not in the audit log, because it could not be written for too long",
+            self.audit_lost.clone(),
+        );
+        own.register(
+            "audit_failing",
+            "1 while the audit log cannot be written, and nothing is done or taken in",
+            self.audit_failing.clone(),
+        );
         let build = vec![("version", crate::VERSION), ("commit", crate::COMMIT)];
         own.register("build", "What is running", Info::new(build));
         self.registry.register_collector(Box::new(ResidentMemory));
@@ -249,10 +326,31 @@ impl Metrics {
         self.credentials_reload_failures.get_or_create(&SourceLabel { source: source.to_owned() }).inc();
     }
 
+    /// The certificate of the webhook could not be read again.
+    pub fn tls_reload_failure(&self) {
+        self.tls_reload_failures.inc();
+    }
+
     /// How many remediations are in a phase.
     pub fn remediations(&self, phase: Phase, count: usize) {
         let labels = PhaseLabel { phase: Word(phase.as_str()) };
         self.remediations.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// How many remediations wait for what. What nothing waits for any more is shown as 0.
+    pub fn waiting(&self, counts: &BTreeMap<Reason, usize>) {
+        let mut known = self.known_reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(counts.keys());
+        for reason in known.iter() {
+            let count = counts.get(reason).copied().unwrap_or_default();
+            let labels = ReasonLabel { reason: Word(reason.as_str()) };
+            self.waiting.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// How long ago the alert of the oldest open remediation arrived.
+    pub fn oldest_open(&self, age: Duration) {
+        self.oldest_open.set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
     }
 
     /// A remediation entered a phase.
@@ -281,6 +379,11 @@ impl Metrics {
         self.alert_to_action.observe(after.as_secs_f64());
     }
 
+    /// Whether a check of `/readyz` passes.
+    pub fn ready(&self, check: &'static str, passes: bool) {
+        self.ready.get_or_create(&CheckLabel { check: Word(check) }).set(i64::from(passes));
+    }
+
     /// Whether this replica acts.
     pub fn leader(&self, is_leader: bool) {
         self.leader.set(i64::from(is_leader));
@@ -289,6 +392,36 @@ impl Metrics {
     /// Whether a watch has been failing for long. `kind` is what it watches.
     pub fn watch_broken(&self, kind: &'static str, broken: bool) {
         self.watch_broken.get_or_create(&KindLabel { kind: Word(kind) }).set(i64::from(broken));
+    }
+
+    /// The Kubernetes API answered, or did not, after so long. `verb` is as in RBAC.
+    pub fn api_request(&self, verb: &'static str, took: Duration) {
+        self.api_requests.get_or_create(&VerbLabel { verb: Word(verb) }).observe(took.as_secs_f64());
+    }
+
+    /// How many alerts about failed remediations are being sent.
+    pub fn escalations(&self, count: usize) {
+        self.escalations.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// An Alertmanager could not be told.
+    pub fn escalation_failure(&self) {
+        self.escalation_failures.inc();
+    }
+
+    /// A line of the audit log was written.
+    pub fn audit_line(&self) {
+        self.audit_lines.inc();
+    }
+
+    /// An event will not be in the audit log.
+    pub fn audit_lost(&self) {
+        self.audit_lost.inc();
+    }
+
+    /// Whether the audit log can be written.
+    pub fn audit_failing(&self, failing: bool) {
+        self.audit_failing.set(i64::from(failing));
     }
 
     /// A call of the Kubernetes API failed. `verb` is as in RBAC.
@@ -313,14 +446,24 @@ mod tests {
         metrics.policies(Origin::File, 1, 0);
         metrics.policy_reload(false);
         metrics.credentials_reload_failure("prod");
+        metrics.tls_reload_failure();
         metrics.remediations(Phase::Pending, 1);
         metrics.transition(Phase::Waiting, Some(Reason::Cooldown));
         metrics.action("restartPod", ActionOutcome::Done);
         metrics.recovered("shop/restart", Duration::from_secs(42));
         metrics.alert_to_action(Duration::from_millis(300));
+        metrics.ready("api", true);
         metrics.leader(true);
         metrics.watch_broken("Remediation", false);
+        metrics.waiting(&[(Reason::Cooldown, 1)].into());
+        metrics.oldest_open(Duration::from_secs(5));
+        metrics.api_request("get", Duration::from_millis(3));
         metrics.api_error("create", ApiErrorReason::Server);
+        metrics.escalations(1);
+        metrics.escalation_failure();
+        metrics.audit_line();
+        metrics.audit_lost();
+        metrics.audit_failing(false);
         metrics
     }
 
@@ -346,14 +489,24 @@ mod tests {
         paramedic_policy_reload_success gauge
         paramedic_policy_reload_failures counter
         paramedic_credentials_reload_failures counter
+        paramedic_tls_reload_failures counter
         paramedic_remediations gauge
+        paramedic_remediations_waiting gauge
+        paramedic_remediation_oldest_open_seconds gauge
         paramedic_remediation_transitions counter
         paramedic_actions counter
         paramedic_time_to_recovery_seconds histogram
         paramedic_alert_to_action_seconds histogram
+        paramedic_ready gauge
         paramedic_leader gauge
         paramedic_watch_broken gauge
+        paramedic_api_request_seconds histogram
         paramedic_api_errors counter
+        paramedic_escalations gauge
+        paramedic_escalation_failures counter
+        paramedic_audit_lines counter
+        paramedic_audit_lost_events counter
+        paramedic_audit_failing gauge
         paramedic_build info
         ");
         assert!(exposition.ends_with("# EOF\n"));
@@ -375,6 +528,15 @@ mod tests {
         ] {
             assert!(exposition.lines().any(|found| found == line), "{line} is not in\n{exposition}");
         }
+    }
+
+    #[test]
+    fn what_nothing_waits_for_any_more_is_shown_as_none() {
+        let metrics = touched();
+        metrics.waiting(&[(Reason::Paused, 2)].into());
+        let exposition = metrics.render().unwrap();
+        assert!(exposition.contains(r#"paramedic_remediations_waiting{reason="Cooldown"} 0"#), "{exposition}");
+        assert!(exposition.contains(r#"paramedic_remediations_waiting{reason="Paused"} 2"#), "{exposition}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What Paramedic says about itself: logs and metrics.
 
+mod calls;
 mod labels;
 pub mod logs;
 pub mod memory;
@@ -7,6 +8,7 @@ pub mod metrics;
 mod outage;
 mod watched;
 
+pub use calls::TimeCalls;
 pub use metrics::Metrics;
 pub use outage::{Outage, chain};
 pub use watched::Watched;

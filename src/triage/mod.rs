@@ -3,13 +3,16 @@
 //! Takes an alert, the source that delivered it, the policies in force and what is known of earlier records; gives the
 //! records to create, those that are already there, and the reasons where there is none.
 
+mod mismatch;
+
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+pub use self::mismatch::{MatcherVerdict, verdicts};
 use crate::{
-    alert::{Alert, Fingerprint, RAISED_BY_LABEL, RAISED_BY_PARAMEDIC},
+    alert::{Alert, Fingerprint, Labels, RAISED_BY_LABEL, RAISED_BY_PARAMEDIC},
     api::{
         AlertRecord, FINGERPRINT_LABEL, Mode, ObjectKey, POLICY_LABEL, PolicyKind, PolicyRef, Remediation,
         RemediationSpec, Sibling,
@@ -148,10 +151,7 @@ pub fn triage(
     if alert.labels.get(RAISED_BY_LABEL) == Some(RAISED_BY_PARAMEDIC) {
         return Decision::OwnAlert;
     }
-    let matching = policies.matching(&alert.labels).filter(|policy| policy.spec.mode != Mode::Disabled);
-    let mut matching: Vec<&Policy> = matching.map(AsRef::as_ref).collect();
-    // A stable order: those of one priority stay as they were.
-    matching.sort_by_key(|policy| Reverse(policy.spec.priority));
+    let matching = answering(policies, &alert.labels);
     let mut decided = Vec::with_capacity(matching.len());
     let mut siblings: Vec<(&Policy, Sibling)> = Vec::new();
     for policy in matching {
@@ -168,6 +168,15 @@ pub fn triage(
         decided.push(matched);
     }
     Decision::Matches(decided)
+}
+
+/// The policies that answer an alert, in the order in which [`triage`] decides about them: the highest priority first.
+pub fn answering<'a>(policies: &'a PolicySet, labels: &'a Labels) -> Vec<&'a Policy> {
+    let matching = policies.matching(labels).filter(|policy| policy.spec.mode != Mode::Disabled);
+    let mut matching: Vec<&Policy> = matching.map(AsRef::as_ref).collect();
+    // A stable order: those of one priority stay as they were.
+    matching.sort_by_key(|policy| Reverse(policy.spec.priority));
+    matching
 }
 
 /// How many records that outrank it a record may name.
@@ -305,6 +314,7 @@ fn record(
         namespaces,
         steps: policy.spec.steps.clone(),
         limits: policy.spec.limits.clone(),
+        on_failure: policy.spec.on_failure.clone(),
         priority: policy.spec.priority,
         outranked_by: Vec::new(),
     };

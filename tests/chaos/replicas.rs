@@ -12,6 +12,7 @@ use fastrand::Rng;
 use jiff::SignedDuration;
 use kube::{Client, client::ClientBuilder};
 use paramedic::{
+    audit::Audit,
     clients::{Alertmanager, Monitors},
     clock::Clock,
     config::{Config, UNAUTHENTICATED},
@@ -133,6 +134,7 @@ impl Replicas {
             monitors: Arc::new(BTreeMap::from_iter(asked)),
             policies: Arc::new(PolicyStore::default()),
             metrics: Arc::new(Metrics::new()),
+            audit: Audit::default(),
             readiness: Readiness::default(),
             protections: plan.protections,
         };
@@ -146,6 +148,7 @@ impl Replicas {
             Arc::default(),
             parts.readiness.clone(),
             Arc::clone(&parts.metrics),
+            parts.audit.clone(),
         );
         let up = Up {
             link: link.clone(),

@@ -101,6 +101,12 @@ impl NewPolicy {
         self
     }
 
+    /// Who is told when it failed.
+    pub fn on_failure(mut self, on_failure: Value) -> Self {
+        self.spec["onFailure"] = on_failure;
+        self
+    }
+
     /// For the whole cluster, in these namespaces.
     pub fn in_the_cluster(mut self, namespaces: &[&str]) -> Self {
         self.cluster = true;

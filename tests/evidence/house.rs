@@ -21,6 +21,7 @@ use k8s_openapi::api::{
 use kube::{Client, ResourceExt, client::ClientBuilder};
 use paramedic::{
     api::{Phase, Remediation, RemediationPolicy},
+    audit::Audit,
     clients::{Alertmanager, Cause, Endpoint, InProcess, Monitors, Polling, Prometheus},
     clock::Clock,
     config::Config,
@@ -368,12 +369,21 @@ fn start(
         monitors: Arc::new(BTreeMap::from([("prod".to_owned(), monitors)])),
         policies: Arc::new(PolicyStore::default()),
         metrics: Arc::new(Metrics::new()),
+        audit: Audit::default(),
         readiness: Readiness::default(),
         protections: Protections::default(),
     };
     let recorder = replica::start(&parts, tasks);
     let (readiness, metrics) = (parts.readiness.clone(), Arc::clone(&parts.metrics));
-    let router = server::intake_router(recorder, &parts.config, sources, Arc::default(), readiness.clone(), metrics);
+    let router = server::intake_router(
+        recorder,
+        &parts.config,
+        sources,
+        Arc::default(),
+        readiness.clone(),
+        metrics,
+        Audit::default(),
+    );
     (router, readiness)
 }
 

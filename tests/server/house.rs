@@ -10,7 +10,9 @@ use std::{
 
 use paramedic::{
     alert::Notification,
-    config::Config,
+    audit::Audit,
+    clock::Clock,
+    config::{AuditTo, Config},
     server::{
         Bound, Handle,
         health::Readiness,
@@ -35,6 +37,8 @@ pub struct Plan {
     pub takes: Duration,
     /// Without any source.
     pub open: bool,
+    /// With an audit log in a folder of its own.
+    pub audited: bool,
 }
 
 /// What it does with a notification.
@@ -89,12 +93,16 @@ impl House {
         let directory = std::env::temp_dir().join(format!("paramedic-server-{story}-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         fs::write(directory.join("token"), "alpha\n").unwrap();
+        fs::write(directory.join("secret"), "gamma\n").unwrap();
         let mut config: Config = serde_json::from_value(serde_json::json!({
             "listen": "127.0.0.1:0",
             "metricsListen": "127.0.0.1:0",
             "bodyLimit": "64Ki",
             "requestDeadline": "1s",
-            "sources": [{ "name": "prod", "tokenFile": directory.join("token"), "receivers": ["team"] }],
+            "sources": [
+                { "name": "prod", "tokenFile": directory.join("token"), "receivers": ["team"] },
+                { "name": "grafana", "hmac": { "secretFile": directory.join("secret"), "timestampHeader": "X-Time" } },
+            ],
         }))
         .unwrap();
 
@@ -102,17 +110,31 @@ impl House {
             config.sources.clear();
         }
         let (metrics, readiness, stop) = (Arc::new(Metrics::new()), Readiness::default(), CancellationToken::new());
+        let audit = if plan.audited {
+            fs::create_dir(directory.join("audit")).unwrap();
+            let to = AuditTo::File(directory.join("audit/log"));
+            Audit::open(&to, "house", Clock::system(), Arc::clone(&metrics)).unwrap()
+        } else {
+            Audit::default()
+        };
         let sources = Arc::new(Sources::load(&config.sources).unwrap());
         let port = Bound::intake(&config).await.unwrap();
         let metrics_port = Bound::metrics(&config).await.unwrap();
         let (address, metrics_address) = (port.address(), metrics_port.address());
-        let router =
-            intake_router(plan, &config, Arc::clone(&sources), Arc::default(), readiness.clone(), Arc::clone(&metrics));
+        let router = intake_router(
+            plan,
+            &config,
+            Arc::clone(&sources),
+            Arc::default(),
+            readiness.clone(),
+            Arc::clone(&metrics),
+            audit,
+        );
         let handle = Handle::new();
         let mut servers = JoinSet::new();
-        let serving = port.serve(router, handle.clone());
+        let serving = port.serve(router, handle.clone(), None);
         servers.spawn(async move { serving.await.unwrap() });
-        let serving = metrics_port.serve(metrics_router(Arc::clone(&metrics)), handle.clone());
+        let serving = metrics_port.serve(metrics_router(Arc::clone(&metrics), readiness.clone()), handle.clone(), None);
         servers.spawn(async move { serving.await.unwrap() });
         servers.spawn(sources.watch(metrics, stop.clone()));
         let (client, servers) = (Client::new(), Mutex::new(servers));
@@ -132,6 +154,12 @@ impl House {
         request.send().await.unwrap()
     }
 
+    /// As Grafana does.
+    pub async fn post_signed(&self, signature: &str, time: &str, body: &str) -> Response {
+        let request = self.client.post(format!("http://{}/webhook", self.address)).body(body.to_owned());
+        request.header("X-Grafana-Alerting-Signature", signature).header("X-Time", time).send().await.unwrap()
+    }
+
     /// As a page in a browser would.
     pub async fn post_as_browser(&self, body: &str) -> Response {
         let request = self.client.post(format!("http://{}/webhook", self.address)).body(body.to_owned());
@@ -145,6 +173,19 @@ impl House {
     pub async fn metrics(&self) -> String {
         let response = self.client.get(format!("http://{}/metrics", self.metrics_address)).send().await.unwrap();
         response.text().await.unwrap()
+    }
+
+    /// The audit log, and what it says so far.
+    pub fn audit_log(&self) -> (PathBuf, String) {
+        let path = self.directory.join("audit/log");
+        let text = fs::read_to_string(&path).unwrap();
+        (path, text)
+    }
+
+    /// Takes the folder of the audit log away, or gives it back.
+    pub fn audit_folder(&self, is_there: bool) {
+        let (folder, elsewhere) = (self.directory.join("audit"), self.directory.join("elsewhere"));
+        if is_there { fs::rename(elsewhere, folder).unwrap() } else { fs::rename(folder, elsewhere).unwrap() }
     }
 
     pub fn write_token(&self, token: &str) {

@@ -2,12 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "what cannot be set up fails the story")]
 
+mod encrypted;
 mod house;
+mod told;
 
 use std::time::{Duration, Instant};
 
+use hmac::{Hmac, KeyInit, Mac};
 use house::{FIRING, House, Mood, Plan};
+use paramedic::{audit::Chain, clock::Clock};
 use reqwest::StatusCode;
+use sha2::Sha256;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -157,6 +162,69 @@ async fn what_happened_shows_in_the_metrics() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
     }
+}
+
+#[tokio::test]
+async fn each_delivery_has_its_line_and_none_is_taken_in_while_there_can_be_none() {
+    let house = House::build("audit", Plan { audited: true, ..Plan::default() }).await;
+    assert_eq!(house.post(Some("alpha"), FIRING).await.status(), StatusCode::OK);
+    let end = Instant::now() + Duration::from_secs(5);
+    while !house
+        .audit_log()
+        .1
+        .contains(r#""event":"Delivered","source":"prod","receiver":"team","outcomes":{"Created":1}"#)
+    {
+        assert!(Instant::now() < end, "{}", house.audit_log().1);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!house.audit_log().1.contains("alpha"), "no secret is in it");
+
+    house.audit_folder(false);
+    let status = async |wanted: StatusCode| {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let answer = house.post(Some("alpha"), FIRING).await;
+            if answer.status() == wanted {
+                return answer.text().await.unwrap();
+            }
+            assert!(Instant::now() < end, "it is {} still", answer.status());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let refused = status(StatusCode::SERVICE_UNAVAILABLE).await;
+    assert!(refused.contains("the audit log cannot be written"), "{refused}");
+    assert!(house.metrics().await.contains("paramedic_audit_failing 1"));
+    house.audit_folder(true);
+    status(StatusCode::OK).await;
+    let (path, text) = house.audit_log();
+    assert!(text.contains(r#""event":"Resumed""#), "{text}");
+    let mut chain = Chain::whole();
+    text.lines().for_each(|line| chain.check(line.as_bytes()).unwrap());
+    assert!(chain.lines() >= 4, "{}: {text}", path.display());
+}
+
+#[tokio::test]
+async fn a_body_that_grafana_signed_opens_and_another_does_not() {
+    let house = House::build("signed", Plan::default()).await;
+    let sign = |secret: &[u8], time: &str| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret).unwrap();
+        mac.update(format!("{time}:{FIRING}").as_bytes());
+        let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap());
+        mac.finalize().into_bytes().iter().flat_map(digits).collect::<String>()
+    };
+    let now = Clock::system().now().as_second().to_string();
+    let good = sign(b"gamma", &now);
+    let answer = house.post_signed(&good, &now, FIRING).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(house.metrics().await.contains(r#"paramedic_alerts_received_total{source="grafana",outcome="Created"} 1"#));
+    let other = FIRING.replace("Leak", "Other");
+    assert_eq!(house.post_signed(&good, &now, &other).await.status(), StatusCode::UNAUTHORIZED, "another body");
+    assert_eq!(house.post_signed(&sign(b"delta", &now), &now, FIRING).await.status(), StatusCode::UNAUTHORIZED);
+    let hour_ago = (now.parse::<i64>().unwrap() - 3600).to_string();
+    let old = sign(b"gamma", &hour_ago);
+    assert_eq!(house.post_signed(&old, &hour_ago, FIRING).await.status(), StatusCode::UNAUTHORIZED, "too old");
+    let long = format!("{}{}", " ".repeat(100 << 10), FIRING);
+    assert_eq!(house.post_signed(&good, &now, &long).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod summary;
 
 use std::{path::PathBuf, time::Duration};
 
+use anyhow::Context;
 use clap::ValueEnum;
 use tokio::{
     runtime::Runtime,
@@ -86,7 +87,7 @@ pub fn run(args: &Args) -> u8 {
     let (signals, mut directory, runtime) = match prepare() {
         Ok(prepared) => prepared,
         Err(error) => {
-            eprintln!("paramedic demo: {error}");
+            eprintln!("paramedic demo: {error:#}");
             return PROBLEMS;
         }
     };
@@ -122,8 +123,9 @@ fn programs(args: &Args) -> Result<Option<Programs>, String> {
 type Signals = Vec<(Signal, u8)>;
 
 /// The signals first: whatever is there when one comes is taken away.
-fn prepare() -> std::io::Result<(Signals, Directory, Runtime)> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+fn prepare() -> anyhow::Result<(Signals, Directory, Runtime)> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("the operating system grants no threads")?;
     let signals = {
         let _entered = runtime.enter();
         SIGNALS.into_iter().map(|(kind, code)| Ok((signal(kind)?, code))).collect::<std::io::Result<_>>()?
@@ -162,8 +164,11 @@ async fn perform(args: &Args, programs: Option<Programs>, screen: &Screen, dir: 
         }
         stage.end().await;
     }
-    // What was to be shown was shown; the signal only said that it has been looked at for long enough.
-    if shown { Ending::Well } else { ending }
+    match ending {
+        // What was to be shown was shown; the signal only said that it has been looked at for long enough.
+        Ending::Signalled(_) if shown => Ending::Well,
+        ending => ending,
+    }
 }
 
 /// The code of the first signal that comes.
@@ -187,7 +192,8 @@ async fn play(
     let wanted = args.scenario.wanted(programs)?;
     if let Some(policy) = wanted.objects.last() {
         let text = serde_json::to_string_pretty(policy).map_err(anyhow::Error::from)?;
-        std::fs::write(dir.join(POLICY_FILE), text).map_err(anyhow::Error::from)?;
+        let file = dir.join(POLICY_FILE);
+        std::fs::write(&file, text).with_context(|| format!("{} cannot be written", file.display()))?;
     }
     if args.scenario != Scenario::CrashLoop {
         let text = format!("policies/restart-leaking-app.yaml, changed to act, and soon: {}", objects::CHANGES);
@@ -202,7 +208,7 @@ async fn play(
     summary::how_to_go_on(stage, args.scenario, args.keep);
     progress.shown = true;
     if args.keep {
-        std::future::pending::<()>().await;
+        return Err(stage.last_replica_ends().await);
     }
     Ok(())
 }

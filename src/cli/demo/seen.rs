@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, fmt::Debug, pin::pin};
 
 use futures::{Stream, StreamExt, stream};
-use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{coordination::v1::Lease, core::v1::Pod},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
 use kube::{
     Api, Client, ResourceExt,
     runtime::{
@@ -15,6 +19,7 @@ use tokio::sync::watch;
 
 use super::{
     screen::{Line, Mood, Screen, Who},
+    stage::replica::LEADER_WAITS,
     story,
 };
 use crate::api::{Phase, Reason, Remediation};
@@ -28,10 +33,13 @@ pub struct Seen {
     pub pods: BTreeMap<String, Pod>,
     /// Who leads, by the Lease.
     pub leader: Option<String>,
+    /// From when on the leader acts, where the Lease was not given back to it.
+    pub acts_from: Option<Timestamp>,
     /// Pods that are gone, by name.
     pub gone: Vec<String>,
     /// Why each record was held back, by its name, in order.
     pub held: BTreeMap<String, Vec<Reason>>,
+    given_back: bool,
 }
 
 impl Seen {
@@ -126,14 +134,26 @@ fn apply(seen: &mut Seen, news: News) -> Vec<Line> {
             story::of_pod(seen.pods.remove(&name).or(Some(pod)).as_ref(), None)
         }
         News::Lease(Event::Apply(lease) | Event::InitApply(lease)) => {
-            let holder = lease.spec.and_then(|spec| spec.holder_identity).filter(|holder| !holder.is_empty());
+            let spec = lease.spec.unwrap_or_default();
+            let since = spec.acquire_time.map(|MicroTime(since)| since);
+            let holder = spec.holder_identity.filter(|holder| !holder.is_empty());
             if holder == seen.leader {
                 return Vec::new();
             }
+            // Who takes one that nobody gave back, also the first one ever, cannot know what is under way.
+            let waits = !std::mem::take(&mut seen.given_back);
             let text = match &holder {
-                Some(holder) => format!("{} holds the lease", replica(holder)),
+                Some(holder) if waits => format!(
+                    "{} holds the lease; it acts only when nothing of a leader before it can be under way any more: in {} s",
+                    replica(holder),
+                    LEADER_WAITS.as_secs()
+                ),
+                Some(holder) => format!("{} holds the lease, and acts at once, as it was given back", replica(holder)),
                 None => "the lease was given back".to_owned(),
             };
+            let acts = |since: Timestamp| since.checked_add(LEADER_WAITS).ok();
+            seen.acts_from = since.filter(|_| waits && holder.is_some()).and_then(acts);
+            seen.given_back = holder.is_none();
             seen.leader = holder;
             vec![Line::new(Who::Paramedic, Mood::Plain, text)]
         }
@@ -153,15 +173,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leader_is_told_once() {
+    fn a_leader_is_told_once_with_when_it_acts() {
         let mut seen = Seen::default();
         let lease = |holder: &str| -> Lease {
-            from_value(json!({ "metadata": { "name": "paramedic" }, "spec": { "holderIdentity": holder } })).unwrap()
+            let spec = json!({ "holderIdentity": holder, "acquireTime": "2026-01-01T00:00:00.000000Z" });
+            from_value(json!({ "metadata": { "name": "paramedic" }, "spec": spec })).unwrap()
         };
-        let lines = apply(&mut seen, News::Lease(Event::Apply(lease("paramedic-0_1a2b"))));
-        assert_eq!(lines[0].text, "paramedic-0 holds the lease");
-        assert!(apply(&mut seen, News::Lease(Event::Apply(lease("paramedic-0_1a2b")))).is_empty());
-        assert_eq!(apply(&mut seen, News::Lease(Event::Apply(lease("")))).len(), 1);
+        let mut tell = |holder: &str| {
+            let lines = apply(&mut seen, News::Lease(Event::Apply(lease(holder))));
+            (lines.into_iter().map(|line| line.text).collect::<Vec<_>>(), seen.acts_from.map(|at| at.to_string()))
+        };
+        let (first, acts_from) = tell("paramedic-0_1a2b");
+        assert!(
+            first[0].starts_with("paramedic-0 holds the lease; it acts only when") && first[0].ends_with("in 5 s"),
+            "{first:?}"
+        );
+        assert_eq!(acts_from.as_deref(), Some("2026-01-01T00:00:05Z"));
+        assert_eq!(tell("paramedic-0_1a2b").0, [""; 0]);
+        assert!(tell("paramedic-1_3c4d").0[0].ends_with("in 5 s"), "nobody gave it back");
+        assert_eq!(tell("").0.len(), 1);
+        let (given, acts_from) = tell("paramedic-0_5e6f");
+        assert_eq!(
+            (given[0].as_str(), acts_from),
+            ("paramedic-0 holds the lease, and acts at once, as it was given back", None)
+        );
     }
 
     #[test]

@@ -31,7 +31,8 @@ pub fn show(stage: &Stage) {
         .iter()
         .map(|(name, record)| {
             let held = seen.held.get(name).into_iter().flatten().map(|reason| reason.as_str());
-            row(record, held.collect::<Vec<_>>().join(", "), |at| stage.seconds(at))
+            let waited = waited_for_the_leader(record, seen.acts_from).then_some("the leader's wait");
+            row(record, waited.into_iter().chain(held).collect::<Vec<_>>().join(", "), |at| stage.seconds(at))
         })
         .collect();
     rows.sort_by(|a, b| a.acted.unwrap_or(f64::MAX).total_cmp(&b.acted.unwrap_or(f64::MAX)));
@@ -56,6 +57,12 @@ pub fn show(stage: &Stage) {
 fn actions(record: &Remediation) -> impl Iterator<Item = &crate::api::JournalEntry> {
     let journal = record.status.as_ref().map(|status| status.journal.as_slice()).unwrap_or_default();
     journal.iter().filter(|entry| entry.outcome == ActionOutcome::Done)
+}
+
+/// Whether it was on record before the leader could act, and acted on after that.
+fn waited_for_the_leader(record: &Remediation, acts_from: Option<Timestamp>) -> bool {
+    let acted = actions(record).next().map(|entry| entry.started_at);
+    acts_from.is_some_and(|from| record.spec.alert.received_at < from && acted.is_some_and(|acted| acted >= from))
 }
 
 fn row(record: &Remediation, held: String, seconds: impl Fn(Timestamp) -> f64) -> Row {

@@ -1,6 +1,6 @@
 //! The way to the Kubernetes API, and whether it is open.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use kube::{
     Client,
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     replica::{Clients, patience},
     server::health::{API, Readiness},
-    telemetry::{Metrics, Outage, chain, metrics::ApiErrorReason},
+    telemetry::{Metrics, Outage, TimeCalls, chain, metrics::ApiErrorReason},
 };
 
 /// How often the API server is asked whether it answers, and how long it may take.
@@ -39,7 +39,7 @@ pub enum ClusterError {
 }
 
 /// Finds the cluster: the kubeconfig that is named, else as kubectl does, else the pod's service account.
-pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ClusterError> {
+pub async fn connect(kubeconfig: Option<&Path>, metrics: &Arc<Metrics>) -> Result<Clients, ClusterError> {
     let mut config = match kubeconfig {
         Some(path) => {
             let options = KubeConfigOptions::default();
@@ -47,13 +47,15 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Clients, ClusterError>
         }
         None => kube::Config::infer().await?,
     };
-    let patient = ClientBuilder::try_from(config.clone())?.with_layer(&patience()).build();
+    let timed = TimeCalls::new(Arc::clone(metrics));
+    let patient = ClientBuilder::try_from(config.clone())?.with_layer(&patience()).with_layer(&timed).build();
     config.default_retry = false;
-    Ok(Clients { patient, once: Client::try_from(config)? })
+    let once = ClientBuilder::try_from(config)?.with_layer(&timed).build();
+    Ok(Clients { patient, once })
 }
 
 /// Keeps asking the API server whether it answers, until `stop`.
-pub async fn watch(client: Client, readiness: Readiness, metrics: std::sync::Arc<Metrics>, stop: CancellationToken) {
+pub async fn watch(client: Client, readiness: Readiness, metrics: Arc<Metrics>, stop: CancellationToken) {
     let outage = Outage::of("the API server");
     let asking = async {
         loop {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{OK, PROBLEMS, USAGE, stdin};
 use crate::{
+    audit::{Audit, AuditError, Event},
     clients::{Alertmanager, ClientError, Endpoint, Monitors, Polling, Prometheus},
     clock::Clock,
     config::{self, Config, ConfigError, Overrides},
@@ -28,6 +29,7 @@ use crate::{
         intake::Intake,
         sources::{Source, SourceError, Sources, warn_of_short_secrets},
         throttle::Throttle,
+        tls::{Tls, TlsError},
     },
     telemetry::{
         Metrics,
@@ -82,6 +84,9 @@ pub enum ServeError {
     /// Nothing can be logged.
     #[error(transparent)]
     Logs(#[from] LogError),
+    /// There is no audit log, and nothing is done without the one that is configured.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// There is no cluster.
     #[error(transparent)]
     Cluster(#[from] cluster::ClusterError),
@@ -91,6 +96,9 @@ pub enum ServeError {
     /// A credential cannot be used.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// TLS is configured and cannot be had.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Policies in files are wrong.
     #[error("policies: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\npolicies: "))]
     Policies(Vec<FileProblem>),
@@ -134,24 +142,31 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
     tracing::info!(version = crate::VERSION, commit = crate::COMMIT, identity = config.identity, "starting");
 
     let metrics = Arc::new(Metrics::new());
+    let clock = Clock::system();
+    let audit = match &config.audit.to {
+        Some(to) => Audit::open(to, &config.identity, clock.clone(), Arc::clone(&metrics))?,
+        None => Audit::default(),
+    };
     let sources = Arc::new(Sources::load(&config.sources)?);
     warn_of_short_secrets(&config.sources);
+    let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
     let policies = Arc::new(PolicyStore::default());
     policies::load(&config.policies, &policies, &metrics).map_err(ServeError::Policies)?;
     let intake_port = Bound::intake(&config).await?;
     let metrics_port = Bound::metrics(&config).await?;
-    let clients = cluster::connect(args.kubeconfig.as_deref()).await?;
+    let clients = cluster::connect(args.kubeconfig.as_deref(), &metrics).await?;
     let parts = Parts {
         config: Arc::clone(&config),
-        clock: Clock::system(),
+        clock,
         clients,
         monitors: Arc::new(monitors(&config)?),
         policies,
         metrics,
+        audit,
         readiness: Readiness::default(),
         protections: Protections::default(),
     };
-    let gate = Gate { sources, throttle: Arc::default() };
+    let gate = Gate { sources, throttle: Arc::default(), tls };
 
     let mut tasks = Tasks::new(CancellationToken::new());
     start_watches(&parts, &gate, &mut tasks);
@@ -177,6 +192,9 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
         _ = terminate.recv() => tracing::warn!("a second signal: what is under way is cut off"),
         _ = interrupt.recv() => tracing::warn!("a second signal: what is under way is cut off"),
     }
+    if let Err(why) = parts.audit.confirm(Event::Stopped).await {
+        tracing::warn!(%why, "the audit log does not say that this process ended");
+    }
     match ended {
         None => Ok(()),
         Some(ended) => Err(ended.into()),
@@ -201,10 +219,11 @@ fn configuration(args: &Args) -> Result<Config, ConfigError> {
 struct Gate {
     sources: Arc<Sources>,
     throttle: Arc<Throttle>,
+    tls: Option<Arc<Tls>>,
 }
 
 /// Who can be asked about alerts, by the source that they stand for.
-fn monitors(config: &Config) -> Result<BTreeMap<String, Monitors>, ClientError> {
+pub fn monitors(config: &Config) -> Result<BTreeMap<String, Monitors>, ClientError> {
     let mut by_source: BTreeMap<String, Monitors> = BTreeMap::new();
     for settings in &config.alertmanagers {
         let endpoint = Endpoint::new(&settings.url, settings.timeout.get(), settings.access())?;
@@ -232,8 +251,14 @@ fn start_watches(parts: &Parts, gate: &Gate, tasks: &mut Tasks) {
     let (metrics, stop) = (|| Arc::clone(&parts.metrics), tasks.stop());
     tasks.spawn("credentials", Arc::clone(&gate.sources).watch(metrics(), stop.clone()));
     tasks.spawn("throttle", Arc::clone(&gate.throttle).sweep(metrics(), stop.clone()));
+    if let Some(tls) = &gate.tls {
+        tasks.spawn("certificate", Arc::clone(tls).watch(metrics(), stop.clone()));
+    }
     let files = parts.config.policies.clone();
-    tasks.spawn("policy files", policies::watch(files, Arc::clone(&parts.policies), metrics(), stop.clone()));
+    tasks.spawn(
+        "policy files",
+        policies::watch(files, Arc::clone(&parts.policies), metrics(), parts.audit.clone(), stop.clone()),
+    );
     let client = parts.clients.once.clone();
     tasks.spawn("API server", cluster::watch(client, parts.readiness.clone(), metrics(), stop));
 }
@@ -253,7 +278,8 @@ fn start_servers(
     servers: &mut Tasks,
 ) -> Handles {
     let handles = Handles { intake: Handle::new(), metrics: Handle::new() };
-    tracing::info!("webhook on http://{}/webhook, metrics on {}", intake_port.address(), metrics_port.address());
+    let scheme = if gate.tls.is_some() { "https" } else { "http" };
+    tracing::info!("webhook on {scheme}://{}/webhook, metrics on {}", intake_port.address(), metrics_port.address());
     let router = server::intake_router(
         intake,
         &parts.config,
@@ -261,10 +287,11 @@ fn start_servers(
         gate.throttle,
         parts.readiness.clone(),
         Arc::clone(&parts.metrics),
+        parts.audit.clone(),
     );
-    servers.try_spawn("webhook server", intake_port.serve(router, handles.intake.clone()));
-    let router = server::metrics_router(Arc::clone(&parts.metrics));
-    servers.try_spawn("metrics server", metrics_port.serve(router, handles.metrics.clone()));
+    servers.try_spawn("webhook server", intake_port.serve(router, handles.intake.clone(), gate.tls));
+    let router = server::metrics_router(Arc::clone(&parts.metrics), parts.readiness.clone());
+    servers.try_spawn("metrics server", metrics_port.serve(router, handles.metrics.clone(), None));
     handles
 }
 

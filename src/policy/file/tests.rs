@@ -96,7 +96,7 @@ fn every_mistake_is_named_with_its_place() {
         (&[("  limits:", "  limit:")], "p.yaml:17:3: spec.limit: there is no field `limit`; did you mean `limits`?"),
         (
             &[("    cooldown: 10m", "    cooldown: 10 minutes")],
-            "p.yaml:18:15: spec.limits.cooldown: `10 minutes` is not a duration such as 30s or 1h30m: invalid floating-point number: invalid float literal",
+            "p.yaml:18:15: spec.limits.cooldown: `10 minutes` is not a duration such as 30s or 1h30m: ` minutes` is no unit; write ns, us, ms, s, m or h",
         ),
         (
             &[("    cooldown: 10m", "    cooldown: 25h")],
@@ -118,6 +118,10 @@ fn every_mistake_is_named_with_its_place() {
         (
             &[("minAvailable: 50%", "minAvailable: -1")],
             "p.yaml:20:19: spec.limits.minAvailable: `-1` is neither a number above 0 nor a percentage from 1% to 100%",
+        ),
+        (
+            &[("        method: Evict", "        gracePeriod: 99999999999999999999h")],
+            "p.yaml:14:22: spec.steps[0].restartPod.gracePeriod: `99999999999999999999h` is longer than a century",
         ),
         (
             &[("        method: Evict", "        method: Evict\n      rolloutRestart: {}")],

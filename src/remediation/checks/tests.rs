@@ -35,12 +35,15 @@ fn the_first_stage_that_refuses_speaks_and_rate_is_the_last() {
         ledger.note(a_mark(-300 + number).on("till", "till-1"));
     }
     ledger.take(a_mark(-200).by("other").of("another-policy").on("cart", "other-pod"));
-    let against = a_world().paused(Ok("freeze")).unknown().ledger(ledger.clone()).found(|found| {
-        found.opted_out = Some("Pod shop/cart-1".to_owned());
-        found.pods.ready.truncate(1);
-    });
+    let against =
+        a_world().paused(Ok("freeze")).unaudited("the disk is full").unknown().ledger(ledger.clone()).found(|found| {
+            found.opted_out = Some("Pod shop/cart-1".to_owned());
+            found.pods.ready.truncate(1);
+        });
     assert_eq!(refused(&against, &record, 0), Some(Reason::Paused));
     let world = WorldFixture { pause: Ok(None), ..against };
+    assert_eq!(refused(&world, &record, 0), Some(Reason::AuditUnavailable));
+    let world = WorldFixture { audit: None, ..world };
     assert_eq!(refused(&world, &record, 0), Some(Reason::EvidenceUnknown));
     let world = world.evidence(Evidence::Firing);
     assert_eq!(refused(&world, &record, 0), Some(Reason::OptedOut));

@@ -18,10 +18,13 @@ const DESIRED: u32 = 4;
 // ---- what can happen
 
 /// What a look finds, for whatever the record is at.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that may be so or not")]
 #[derive(Clone, Debug)]
 struct Sight {
     evidence: Evidence,
     paused: bool,
+    /// The audit log cannot be written.
+    unaudited: bool,
     target: Sighting,
     policy: PolicySight,
     healthy: bool,
@@ -95,10 +98,11 @@ fn sight() -> impl Strategy<Value = Sight> {
     let write =
         prop_oneof![10 => Just(Write::Done), 1 => select(vec![Write::Conflict, Write::AnswerLost, Write::RequestLost])];
     let rarely = |one_in: u32| prop_oneof![one_in => Just(false), 1 => Just(true)];
-    (evidence(), rarely(8), target, policy, any::<bool>(), rarely(40), write, outcome()).prop_map(
-        |(evidence, paused, target, policy, healthy, cancelled, write, outcome)| Sight {
+    (evidence(), rarely(8), rarely(12), target, policy, any::<bool>(), rarely(40), write, outcome()).prop_map(
+        |(evidence, paused, unaudited, target, policy, healthy, cancelled, write, outcome)| Sight {
             evidence,
             paused,
+            unaudited,
             target,
             policy,
             healthy,
@@ -348,6 +352,7 @@ impl Story {
             ledger: &self.ledger,
             shadow: &self.shadow,
             max_concurrent: self.max_concurrent,
+            audit: sight.unaudited.then_some("the disk is full"),
             protections: crate::protections::Protections::default(),
         };
         let next = next(&record.fixture.spec, &before, &world, now);
@@ -355,6 +360,7 @@ impl Story {
         if next.effect == Effect::Act {
             assert_eq!(sight.evidence, Evidence::Firing, "it acted although the alert did not fire");
             assert!(!sight.paused && !sight.cancelled, "it acted in a pause, or after it was cancelled");
+            assert!(!sight.unaudited, "it acted although nothing could tell of it");
             assert!(matches!(sight.policy, PolicySight::InForce), "it acted without its policy");
             let in_the_way = |now: &SiblingNow| match now {
                 SiblingNow::There { dry_run, phase, .. } => {

@@ -144,6 +144,15 @@ fn a_pause_stops_everything_and_so_does_a_pause_that_cannot_be_asked_for() {
 }
 
 #[test]
+fn what_could_not_be_told_afterwards_is_not_done_and_a_dry_run_does_nothing() {
+    let world = a_world().unaudited("the disk is full");
+    let next = world.next(&a_record(), 5);
+    assert_eq!(next.state(), (WAITING, Some(Reason::AuditUnavailable)));
+    assert_eq!(next.message(), "the disk is full");
+    assert_eq!(world.next(&a_record().mode(Mode::DryRun), 5).state(), (Phase::Observing, None));
+}
+
+#[test]
 fn a_right_to_list_pauses_that_is_missing_is_told_from_an_api_that_does_not_answer() {
     let mut world = a_world();
     world.pause = Err(crate::remediation::PauseUnknown { forbidden: true, why: "may not list pauses".to_owned() });
@@ -254,7 +263,9 @@ fn a_wait_with_the_same_reason_and_nothing_else_to_say_is_not_written_again() {
     expected.target = Some(pod("cart-1"));
     expected.subject = Some(deployment("cart"));
     let first = world.next(&record, 100);
-    assert_eq!(first.status, expected, "all but the target, which is known now, is as it was");
+    assert!(first.status.checks.is_some());
+    expected.checks.clone_from(&first.status.checks);
+    assert_eq!(first.status, expected, "all but the target, which is known now with the checks, is as it was");
     let again = RecordFixture { status: first.status.clone(), ..record };
     assert_eq!(world.next(&again, 200).status, first.status);
 }

@@ -166,6 +166,7 @@ fn replica(api: Server, known: &[RecordFixture]) -> Replica {
         metrics: Arc::default(),
         own_namespace: "paramedic".to_owned(),
         open_per_policy: 100,
+        audit: crate::audit::Audit::default(),
         protections: Protections::default(),
         lost: watch::Sender::default(),
     };

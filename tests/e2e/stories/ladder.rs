@@ -17,6 +17,8 @@ pub fn stories() -> Vec<Entry> {
             .with_alertmanager(),
         story("ladder::a_restart_that_helps_is_not_followed", the_first_step_helps),
         story("ladder::where_nothing_helps_it_fails_and_says_so", nothing_helps).with_alertmanager(),
+        story("ladder::where_nothing_helps_people_are_told_through_alertmanager_until_it_is_over", people_are_told)
+            .with_alertmanager(),
         story("ladder::a_pod_on_its_way_out_is_no_success", on_its_way_out),
         story("ladder::a_rollout_restart_of_a_deployment", a_rollout_alone),
         story("ladder::trouble_that_comes_back_starts_at_the_next_step", memory).only_in_full(),
@@ -71,6 +73,32 @@ async fn nothing_helps(story: Story) {
     let alert = story.alert("Incurable").about(&pod).fire().await;
     story.record(&alert, &policy).fails_for(Reason::NotHelped).await;
     story.expect_only_ended(&[&pod]).await;
+}
+
+/// As [`nothing_helps`], with somebody to tell.
+async fn people_are_told(story: Story) {
+    let alertmanager = story.world.alertmanager.as_ref().expect("the rig has an Alertmanager");
+    let pod = ill(&story).await.pod().await;
+    let steps = json!([{"restartPod": {}, "verify": {"within": "12s", "stableFor": "2s"}}]);
+    let on_failure = json!({"alert": {"severity": "page", "labels": {"team": "shop"}}});
+    let policy = story.policy("Hopeless").steps(steps).on_failure(on_failure).up().await;
+    let alert = story.alert("Hopeless").about(&pod).fire().await;
+    let told = async || {
+        let firing = alertmanager.firing_in(&story.namespace).await?;
+        Ok::<_, String>(firing.into_iter().find(|alert| alert["labels"]["alertname"] == "ParamedicRemediationFailed"))
+    };
+    assert_eq!(told().await, Ok(None), "nobody is told before it failed");
+    story.record(&alert, &policy).fails_for(Reason::NotHelped).await;
+    let said = until(PATIENCE, "people are told", || async { told().await?.ok_or_else(|| "not yet".to_owned()) }).await;
+    assert_eq!(said["labels"]["severity"], "page", "{said}");
+    assert_eq!(said["labels"]["team"], "shop", "{said}");
+    assert_eq!(said["labels"]["failed_alert"], "Hopeless", "{said}");
+    alert.resolve().await;
+    alertmanager.trusted().await;
+    until(seconds(60), "people are told that it is over", || async {
+        told().await?.map_or(Ok(()), |alert| Err(alert.to_string()))
+    })
+    .await;
 }
 
 /// The pod takes ten seconds to go, and as long its `StatefulSet` still counts it as ready. Longer than `stableFor`: a

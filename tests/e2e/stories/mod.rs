@@ -1,6 +1,7 @@
 //! The stories, by what they are about.
 
 mod access;
+mod audit_log;
 mod consent;
 mod crashes;
 mod deliveries;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Entry> {
     entries.extend(targets::stories());
     entries.extend(limits::stories());
     entries.extend(ladder::stories());
+    entries.extend(audit_log::stories());
     entries.extend(restart::stories());
     entries.extend(crashes::stories());
     entries.extend(outage::stories());

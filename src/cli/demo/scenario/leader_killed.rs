@@ -36,9 +36,6 @@ pub(super) async fn play(stage: &mut Stage) -> Result<(), Failure> {
 
     let was = seen.leader;
     stage.wait("another leader", Duration::from_secs(20), |seen| seen.leader.is_some() && seen.leader != was).await?;
-    let text =
-        "it acts only when nothing of the dead one can be under way any more: one lease and one action's time later";
-    stage.screen.tell(Who::Demo, Mood::Plain, text);
     let seen =
         stage.wait("the repair", Duration::from_secs(40), |seen| seen.all_ended(1) && seen.ready() >= PODS).await?;
     one_eviction(&seen)

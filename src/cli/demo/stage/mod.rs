@@ -6,6 +6,7 @@ pub mod replica;
 pub mod watchers;
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     net::SocketAddr,
     path::PathBuf,
@@ -13,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +49,8 @@ pub const RULE_WAIT: Duration = Duration::from_secs(3);
 pub const OWN_NAMESPACE: &str = "paramedic";
 /// The application's.
 pub const APP_NAMESPACE: &str = "demo";
+/// How often the replicas are looked at.
+const REPLICAS_LOOKED_AT: Duration = Duration::from_millis(200);
 /// How long children get to end by themselves.
 const END_WITHIN: Duration = Duration::from_secs(3);
 
@@ -137,7 +141,8 @@ impl Stage {
         let listener = port(&screen, "the Kubernetes API", USUAL_API).await?;
         let api = http::serve(cluster.service(), listener, stop.clone()).map_err(anyhow::Error::from)?;
         let kubeconfig = dir.join("kubeconfig");
-        http::write_kubeconfig(&kubeconfig, &api.kubeconfig()).map_err(anyhow::Error::from)?;
+        let written = http::write_kubeconfig(&kubeconfig, &api.kubeconfig());
+        written.with_context(|| format!("{} cannot be written", kubeconfig.display()))?;
         screen.tell(Who::Cluster, Mood::Plain, format!("a Kubernetes API in memory, on https://{}", api.address()));
 
         let processes = Processes::new(&dir);
@@ -251,6 +256,25 @@ impl Stage {
         Err(Failure::NotInTime { what: what.to_owned(), within, so_far })
     }
 
+    /// Watches the replicas for as long as one of them lives, and tells of each that ends by itself. A replica more is what
+    /// there is to see failing; without any, nothing that happens here is answered any more.
+    pub async fn last_replica_ends(&mut self) -> Failure {
+        let mut told = BTreeSet::new();
+        loop {
+            for replica in &mut self.replicas {
+                let Some(how) = replica.ended().filter(|_| !told.contains(&replica.name)) else { continue };
+                let text = format!("{} ended by itself, with {how}; its log: {}", replica.name, replica.log.display());
+                self.screen.tell(Who::Paramedic, Mood::Bad, text);
+                told.insert(replica.name.clone());
+                if self.replicas.iter().all(|replica| replica.was_killed() || told.contains(&replica.name)) {
+                    return replica_ends(&mut self.replicas).await;
+                }
+                break;
+            }
+            tokio::time::sleep(REPLICAS_LOOKED_AT).await;
+        }
+    }
+
     /// Where everything writes, for whoever wants to know why.
     pub fn logs(&self) -> Vec<PathBuf> {
         let monitoring = self.monitoring.iter().flat_map(Running::logs);
@@ -320,7 +344,7 @@ async fn replica_ends(replicas: &mut [Replica]) -> Failure {
                 return Failure::Ended { name: replica.name.clone(), how, log: replica.log.display().to_string() };
             }
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(REPLICAS_LOOKED_AT).await;
     }
 }
 

@@ -11,13 +11,18 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 use super::{Failure, OWN_NAMESPACE};
-use crate::{cli::demo::processes::leash::Leashed, config::UNAUTHENTICATED};
+use crate::{api::PositiveDuration, cli::demo::processes::leash::Leashed, config::UNAUTHENTICATED};
 
 /// What `serve` says once it has its ports.
 const SAYS: &str = "webhook on ";
 /// How long it may take to start.
 const START_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long a Lease holds here, and how long an action may take.
+const LEASE: PositiveDuration = PositiveDuration::from_secs(3);
+const ACTION: PositiveDuration = PositiveDuration::from_secs(2);
+/// So long a leader waits to whom the Lease was not given back.
+pub const LEADER_WAITS: Duration = LEASE.get().saturating_add(ACTION.get());
 
 /// A replica.
 #[derive(Debug)]
@@ -44,7 +49,7 @@ impl Replica {
         let (log, config) = (dir.join(format!("{name}.log")), dir.join(format!("{name}.yaml")));
         for listen in [listen, SocketAddr::from(([127, 0, 0, 1], 0))] {
             let yaml = configuration(name, listen, alertmanagers).context("its configuration")?;
-            std::fs::write(&config, yaml).with_context(|| config.display().to_string())?;
+            std::fs::write(&config, yaml).with_context(|| format!("{} cannot be written", config.display()))?;
             let args = ["serve", "--until-stdin-closes", "--config"].map(PathBuf::from);
             let args = args.into_iter().chain([config.clone(), "--kubeconfig".into(), kubeconfig.to_owned()]);
             let process = Leashed::own(args, [], &log).with_context(|| format!("{name} does not start"))?;
@@ -99,6 +104,11 @@ impl Replica {
         if self.killed { None } else { self.process.ended().map(|status| status.to_string()) }
     }
 
+    /// Whether the demonstration itself ended it.
+    pub const fn was_killed(&self) -> bool {
+        self.killed
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.killed = true;
@@ -127,7 +137,7 @@ fn configuration(name: &str, listen: SocketAddr, alertmanagers: &[String]) -> an
         "listen": listen,
         "metricsListen": "127.0.0.1:0",
         "alertmanagers": alertmanagers,
-        "leader": { "leaseDuration": "3s", "renewEvery": "500ms", "actionTimeout": "2s" },
+        "leader": { "leaseDuration": LEASE, "renewEvery": "500ms", "actionTimeout": ACTION },
         "shutdownDeadline": "2s",
         "namespace": OWN_NAMESPACE,
         "identity": name,

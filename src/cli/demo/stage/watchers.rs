@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::APP_NAMESPACE;
 use crate::{
+    alert::Labels,
     cli::demo::{
         monitor::{
             alertmanager::{Alertmanager, Told},
@@ -54,14 +55,14 @@ pub async fn tell_notices(
 ) {
     while let Some(told) = heard.recv().await {
         let Told { by, labels, state, again, repeat, answer } = told;
-        let about = labels.get("pod").unwrap_or_default();
-        let name = labels.alertname().unwrap_or_default();
+        let name = labels.alertname().unwrap_or("an alert without a name");
+        let about = named_pod(&labels);
         let who = if by.is_empty() { String::new() } else { format!("{by} ") };
         let what = match state {
-            State::Firing if repeat => format!("{who}tells once more that {name} fires for {about}"),
-            State::Firing if again => format!("{who}comes again: {name} fires for {about}"),
-            State::Firing => format!("{who}tells Paramedic that {name} fires for {about}"),
-            State::Resolved => format!("{who}tells Paramedic that {name} is over for {about}"),
+            State::Firing if repeat => format!("{who}tells once more that {name} fires{about}"),
+            State::Firing if again => format!("{who}comes again: {name} fires{about}"),
+            State::Firing => format!("{who}tells Paramedic that {name} fires{about}"),
+            State::Resolved => format!("{who}tells Paramedic that {name} is over{about}"),
         };
         let taken = answer.as_ref().is_ok_and(|code| (200..300).contains(code));
         let (mood, answer) = match answer {
@@ -82,6 +83,12 @@ pub async fn tell_notices(
             }
         });
     }
+}
+
+/// The pod that an alert names, as the end of a sentence; one of somebody's own may name none.
+fn named_pod(labels: &Labels) -> String {
+    let pod = labels.get("exported_pod").or_else(|| labels.get("pod")).filter(|pod| !pod.is_empty());
+    pod.map(|pod| format!(" for {pod}")).unwrap_or_default()
 }
 
 /// Watches the application's memory and its crashes.
@@ -211,5 +218,19 @@ impl Watcher {
         if !figures.is_empty() {
             self.screen.tell(Who::App, Mood::Plain, format!("memory grows: {}", figures.join(", ")));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_that_names_no_pod_is_told_without_one() {
+        let of = |labels: serde_json::Value| named_pod(&serde_json::from_value(labels).unwrap());
+        assert_eq!(of(serde_json::json!({ "alertname": "X" })), "");
+        assert_eq!(of(serde_json::json!({ "alertname": "X", "pod": "" })), "");
+        assert_eq!(of(serde_json::json!({ "alertname": "X", "pod": "a" })), " for a");
+        assert_eq!(of(serde_json::json!({ "alertname": "X", "pod": "exporter", "exported_pod": "a" })), " for a");
     }
 }

@@ -1,0 +1,234 @@
+//! What each check looked at, for people who want to know why: in words and figures, and what would have changed it. Pure,
+//! and without a say in what is decided.
+
+use super::Candidate;
+use crate::{
+    api::{Action, DISABLED_ANNOTATION},
+    remediation::{
+        ledger::after,
+        world::{Evidence, SiblingNow},
+    },
+    target::{Resolved, Rollout},
+};
+
+/// What would turn a check's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turns {
+    /// Where it let the action pass: what would have stood against it.
+    pub to_refuse: &'static str,
+    /// Where it refused: what would have let it pass.
+    pub to_pass: &'static str,
+}
+
+/// What turns the check of that name; `None` for a name that this version does not know.
+pub fn turns(name: &str) -> Option<Turns> {
+    let (to_refuse, to_pass) = match name {
+        "pause" => (
+            "a Pause in the target's namespace, or one with scope Cluster in Paramedic's own",
+            "the end of the Pause, or an API server that says that there is none",
+        ),
+        "audit" => (
+            "an audit log that cannot be written",
+            "an audit log that can be written again, or none in the configuration",
+        ),
+        "evidence" => (
+            "a silence or an inhibition, an alert that is over, or an Alertmanager that does not answer",
+            "an Alertmanager of the alert's source that says that it fires and is not held back",
+        ),
+        "target" => (
+            "no such object, one that is going or has finished, or labels that do not lead to one",
+            "one living object that the alert's labels name, in a namespace that may be touched",
+        ),
+        "opted out" => (
+            "the annotation paramedic.dev/disabled on the target, its subject or its namespace",
+            "the annotation paramedic.dev/disabled taken away",
+        ),
+        "permitted" => (
+            "a policy that does not list the target's namespace any more",
+            "the target's namespace in the policy's namespaces",
+        ),
+        "possible" => (
+            "a workload that never rolls by itself, where the step is rolloutRestart",
+            "another step, or a workload that rolls by itself",
+        ),
+        "same target" => (
+            "another running remediation of the same policy for the same target",
+            "nothing: the other remediation is about this target",
+        ),
+        "subject lock" => (
+            "another remediation that runs on the same subject, whatever its policy",
+            "the end of the other remediation",
+        ),
+        "priority" => (
+            "a remediation of the same alert under a policy of a higher priority that has not ended, or has helped",
+            "the end of the remediation that comes first, unless it helped",
+        ),
+        "cooldown" => ("an action on the same subject within limits.cooldown", "time, or a shorter limits.cooldown"),
+        "concurrency" => (
+            "as many running remediations as limits.concurrency or engine.maxConcurrent allow",
+            "the end of one of those that run, or a higher limit",
+        ),
+        "availability" => (
+            "so many pods that are not ready that the action would leave fewer than limits.minAvailable",
+            "more ready pods, a lower limits.minAvailable, or allowSingleReplica for one replica",
+        ),
+        "rollout" => ("a rollout of the subject that is under way", "the end of the rollout that is under way"),
+        "rate" => {
+            ("as many actions of the policy in the window as limits.rate allows", "time, or a higher limits.rate")
+        }
+        _ => return None,
+    };
+    Some(Turns { to_refuse, to_pass })
+}
+
+/// What the check of that name looked at. A check that needs the target is made only where there is one.
+pub(super) fn of(name: &str, candidate: &Candidate<'_>) -> String {
+    match (name, &candidate.scene.target) {
+        ("pause", _) => pause(candidate),
+        ("audit", _) => match candidate.world.audit {
+            Some(why) => why.to_owned(),
+            None => "nothing keeps the audit log from being written".to_owned(),
+        },
+        ("evidence", _) => evidence(candidate.world.evidence),
+        ("target", Ok(resolved)) if resolved.target == resolved.subject.object => {
+            format!("{} (uid {})", resolved.target, resolved.target.uid)
+        }
+        ("target", Ok(resolved)) => {
+            format!("{} (uid {}) of {}", resolved.target, resolved.target.uid, resolved.subject.object)
+        }
+        ("target", Err(why)) => why.to_string(),
+        (name, Ok(resolved)) => with_target(name, candidate, resolved),
+        (_, Err(_)) => String::new(),
+    }
+}
+
+fn pause(candidate: &Candidate<'_>) -> String {
+    match &candidate.scene.pause {
+        Ok(None) => "no Pause is in force".to_owned(),
+        Ok(Some(pause)) => pause.clone(),
+        Err(unknown) => unknown.why.clone(),
+    }
+}
+
+fn evidence(evidence: &Evidence) -> String {
+    match evidence {
+        Evidence::Firing => "the alert fires".to_owned(),
+        Evidence::Clear { confirmed: true } => "the alert is over; its source was asked".to_owned(),
+        Evidence::Clear { confirmed: false } => "the alert is over, as its notice says".to_owned(),
+        Evidence::Suppressed(by) => by.clone(),
+        Evidence::Unknown(why) => why.clone(),
+        Evidence::Unasked => "nobody can be asked whether the alert fires".to_owned(),
+    }
+}
+
+fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> String {
+    let subject = &resolved.subject.object;
+    let (world, limits) = (candidate.world, &candidate.in_force.limits);
+    let (ledger, policy) = (candidate.ledger(), candidate.policy());
+    match name {
+        "opted out" => resolved.opted_out.as_ref().map_or_else(
+            || format!("no {DISABLED_ANNOTATION} on target, subject or namespace"),
+            |object| format!("{object} has {DISABLED_ANNOTATION}"),
+        ),
+        "permitted" => {
+            let allowed = candidate.in_force.namespaces.join(", ");
+            format!("the target is in {}; the policy may touch {allowed}", resolved.target.namespace)
+        }
+        "possible" => {
+            let action = candidate.action(resolved).map_or("no action", Action::name);
+            format!("step {}, {action}, on a {}", candidate.step(resolved), subject.kind)
+        }
+        "same target" => match ledger.same_target(&policy, &resolved.target.uid, world.key) {
+            None => "no other remediation of the policy runs on it".to_owned(),
+            Some(other) => format!("{other} runs on it"),
+        },
+        "subject lock" => match ledger.lock(&subject.uid, world.key) {
+            Err(super::Limited::Locked { by }) => format!("{by} runs on {subject}"),
+            _ => format!("nothing else runs on {subject}"),
+        },
+        "priority" => siblings(candidate),
+        "cooldown" => match ledger.last_on(&subject.uid, world.key) {
+            None => format!("no other remediation acted on {subject} lately; its cooldown is {}", limits.cooldown),
+            Some(last) => {
+                let until = after(last.at, limits.cooldown.signed());
+                format!(
+                    "{subject} was acted on at {} for {}; its cooldown of {} ends at {until}",
+                    last.at, last.record, limits.cooldown
+                )
+            }
+        },
+        "concurrency" => {
+            let (of_policy, all) = ledger.running_beside(&policy, world.key);
+            let (most, most_in_all) = (limits.concurrency, world.max_concurrent);
+            format!("{of_policy} of {most} run for the policy, {all} of {most_in_all} in all")
+        }
+        "availability" => availability(candidate, resolved),
+        "rollout" => {
+            let state = &resolved.subject.state;
+            let updated =
+                state.updated.map_or_else(|| "all".to_owned(), |updated| format!("{updated} of {}", state.desired));
+            let seen = if state.observed { "" } else { "; its controller has not seen the last change yet" };
+            format!("{updated} pods are of the current template{seen}")
+        }
+        "rate" => {
+            let rates = candidate.in_force.rates.iter();
+            let used = rates.map(|rate| {
+                let used = ledger.used(&policy, *rate, candidate.now);
+                format!("{used} of {} actions in {}", rate.actions, rate.per)
+            });
+            let mut used: Vec<String> = used.collect();
+            used.dedup();
+            used.join(" then, and now ")
+        }
+        _ => String::new(),
+    }
+}
+
+fn siblings(candidate: &Candidate<'_>) -> String {
+    let outranked_by = &candidate.spec.outranked_by;
+    let stands = outranked_by.iter().enumerate().map(|(number, sibling)| {
+        let now = match candidate.scene.siblings.get(number) {
+            Some(SiblingNow::There { phase, dry_run: false, .. }) => phase.as_str().to_owned(),
+            Some(SiblingNow::There { phase, dry_run: true, .. }) => format!("{}, a dry run", phase.as_str()),
+            Some(SiblingNow::Absent) => "not there".to_owned(),
+            Some(SiblingNow::Unknown(why)) => format!("not known: {why}"),
+            None => "not asked for".to_owned(),
+        };
+        format!("{} of priority {}: {now}", sibling.key(), sibling.priority)
+    });
+    let stands: Vec<String> = stands.collect();
+    if stands.is_empty() {
+        "no other policy of a higher priority answers the alert".to_owned()
+    } else {
+        stands.join("; ")
+    }
+}
+
+fn availability(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
+    let gone = candidate.world.ledger.ended_lately(candidate.now);
+    let desired = resolved.subject.state.desired;
+    let listed = resolved.pods.ready.len();
+    let ready = resolved.pods.ready.iter().filter(|uid| !gone.contains(uid.as_str())).count();
+    let ended = if ready < listed { format!(" (and {} that was ended lately)", listed - ready) } else { String::new() };
+    let state = &resolved.subject.state;
+    let ends = match (candidate.action(resolved), state.rollout) {
+        (Some(Action::RestartPod(_)), _) if resolved.target_ready => ", and the action ends one of them".to_owned(),
+        (Some(Action::RestartPod(_)), _) => ", and the target is not one of them".to_owned(),
+        (Some(Action::RolloutRestart(_)), Rollout::Surging) => {
+            format!(", and a rollout ends {} of them at once", state.unavailable)
+        }
+        (Some(Action::RolloutRestart(_)), Rollout::OneByOne) => {
+            format!(", and a rollout ends {} of them at once", state.unavailable.max(1))
+        }
+        (Some(Action::RolloutRestart(_)), _) => ", and a rollout ends all of them at once".to_owned(),
+        (None, _) => String::new(),
+    };
+    let mut asked: Vec<String> = candidate
+        .in_force
+        .min_available
+        .iter()
+        .map(|share| format!("minAvailable {share} asks for {}", share.of(desired)))
+        .collect();
+    asked.dedup();
+    format!("{ready} of {desired} pods are ready{ended}{ends}; {}", asked.join(", and now "))
+}
