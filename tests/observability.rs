@@ -15,7 +15,7 @@ use paramedic::{
     api::{ActionOutcome, Phase, Reason},
     policy::Origin,
     server::intake::Outcome,
-    telemetry::{Metrics, metrics::ApiErrorReason},
+    telemetry::{Metrics, PollOutcome, metrics::ApiErrorReason},
 };
 use regex::Regex;
 use serde_json::Value;
@@ -37,6 +37,8 @@ fn exposition() -> String {
     let metrics = Metrics::new();
     metrics.alerts_received("prod", Outcome::Created, 1);
     metrics.alerts_truncated("prod", 1);
+    metrics.alerts_polled("prod", Outcome::Created, 1);
+    metrics.polled("prod", PollOutcome::Done);
     metrics.webhook(200, Duration::from_millis(3));
     metrics.policies(Origin::File, 1, 0);
     metrics.credentials_reload_failure("prod");
