@@ -15,7 +15,10 @@ use paramedic::{
     api::{ActionOutcome, Phase, Reason},
     policy::Origin,
     server::intake::Outcome,
-    telemetry::{Metrics, PollOutcome, metrics::ApiErrorReason},
+    telemetry::{
+        Metrics,
+        metrics::{ApiErrorReason, PollOutcome},
+    },
 };
 use regex::Regex;
 use serde_json::Value;
