@@ -83,6 +83,8 @@ pub async fn meddle(stage: Stage) {
         if stage.is_quiet() {
             return;
         }
+        // What a compaction forgets has been judged.
+        stage.look();
         let did = stage.cluster.with(|state| one(&stage, state, &mut rng, &mut pauses));
         if let Some(did) = did {
             stage.count("people", did.0);

@@ -105,6 +105,7 @@ impl Judge {
     }
 
     fn take(&mut self, state: &State, now: Timestamp, sent: Option<&Sent>, stats: &mut Stats) {
+        assert!(self.seen == 0 || self.seen >= state.compacted(), "nothing was forgotten before it was judged");
         let changes: Vec<_> = state.changes_since(self.seen).cloned().collect();
         self.seen = state.revision();
         for change in changes {
