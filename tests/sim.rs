@@ -257,7 +257,6 @@ async fn looking_around() {
         assert!(!spec.contains("<no description>"), "{spec}");
         desk.says("explain remediationpolicy.spec --recursive", &["restartPod"]);
         desk.says("auth can-i delete pods", &["yes"]);
-        desk.says("auth whoami", &["paramedic-sim"]);
         desk.says("get events", &["LAST SEEN", "Started", "deployment/web"]);
         desk.says("events", &["ScalingReplicaSet"]);
         assert_eq!(desk.says("logs alone", &[]), "starting\nthis is web\n");

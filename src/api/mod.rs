@@ -4,6 +4,7 @@
 //! itself is checked while it is read, so that every reader (a file, the API, `check`) refuses the same things, and can
 //! say where. No I/O. Of the rest of the crate it knows only `alert`, whose matchers a policy is written in.
 
+mod approval;
 mod crd;
 mod duration;
 mod limits;
@@ -16,6 +17,7 @@ mod query;
 mod remediation;
 mod step;
 
+pub use approval::{Approval, ApprovalPolicy, Decision, RemediationApproval, RemediationApprovalSpec};
 pub use crd::crds;
 pub use limits::{Limits, Rate};
 pub use object::{ObjectKey, ObjectRef, TargetKind};
@@ -28,8 +30,8 @@ pub use policy::{
 pub use quantity::{CountOrPercent, PositiveDuration};
 pub use query::{NoSuchLabel, Query, QueryError};
 pub use remediation::{
-    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, CheckMade, ChecksMade, FIGURES_LENGTH, JournalEntry, Phase,
-    PolicyKind, PolicyRef, Reason, Remediation, RemediationSpec, RemediationStatus, Sibling,
+    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, ApprovedBy, CheckMade, ChecksMade, FIGURES_LENGTH,
+    JournalEntry, Phase, PolicyKind, PolicyRef, Reason, Remediation, RemediationSpec, RemediationStatus, Sibling,
 };
 pub use step::{Action, RestartMethod, RestartPod, RolloutRestart, Step, Verify};
 

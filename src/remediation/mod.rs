@@ -1,11 +1,13 @@
 //! Remediations: what is decided about a record, what is remembered, and who does it.
 //!
 //! Pure: `machine` (what follows), `checks` (what stands against acting), `ledger` (the limits' memory), `world` (their
-//! inputs), `evidence` (what is known about an alert), `explain` (the same for people). With I/O: `index`, `recorder` and `poll`
-//! (from webhooks and polls to records, on every replica), `look` and `driver` (from records to actions, on the leader),
-//! `escalation` (from what failed to people).
+//! inputs), `evidence` (what is known about an alert), `approval` (what people said to a plan), `explain` (the same for
+//! people). With I/O: `index`, `recorder` and `poll` (from webhooks and polls to records, on every replica), `look` and `driver`
+//! (from records to actions, on the leader), `escalation` (from what failed to people).
 
+mod access;
 mod announce;
+mod approval;
 mod ask;
 mod cache;
 mod checks;
@@ -24,7 +26,9 @@ mod poll;
 mod recorder;
 mod world;
 
+pub use access::Reviewer;
 pub use announce::{Announcer, Publisher, announcer};
+pub use approval::{Consent, Consents};
 pub use cache::{Change, RecordCache};
 pub use checks::{
     Candidate, Check, Refusal,
@@ -41,5 +45,5 @@ pub use machine::{Effect, JOURNAL_LENGTH, Next, UNRESOLVED_TIMEOUT, WAITING_TIME
 pub use poll::{Polled, Poller};
 pub use recorder::Recorder;
 pub use world::{
-    Evidence, InForce, Observed, PauseUnknown, PolicyNow, QueryNow, Recovery, Scene, Seen, SiblingNow, World,
+    Access, Evidence, InForce, Observed, PauseUnknown, PolicyNow, QueryNow, Recovery, Scene, Seen, SiblingNow, World,
 };

@@ -1,12 +1,13 @@
 //! What the state machine is told about the world. Plain values; nothing here asks anybody.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Ledger;
+use super::{Consents, Ledger};
 use crate::{
-    api::{ActionOutcome, Limits, Mode, ObjectKey, Phase, RemediationSpec},
+    action::Right,
+    api::{ActionOutcome, Approval, Limits, Mode, ObjectKey, Phase, RemediationSpec},
     policy::Policy,
     protections::Protections,
     target::{Health, Resolved, Unresolved},
@@ -84,6 +85,26 @@ pub struct Scene {
     pub pause: Result<Option<String>, PauseUnknown>,
     /// The target.
     pub target: Result<Resolved, Unresolved>,
+    /// Whether the API server would let the actions be done, by the rights that they need.
+    pub access: BTreeMap<Right, Access>,
+    /// What people said to the record's plans, where its policy asks for that.
+    pub consents: Consents,
+}
+
+/// Whether the API server would let something be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It would be let through.
+    Allowed,
+    /// It would be refused, and what to do about it.
+    Refused(String),
+    /// Nobody can tell.
+    Unknown {
+        /// Paramedic may not ask, which will not pass by itself.
+        forbidden: bool,
+        /// What was said instead.
+        why: String,
+    },
 }
 
 /// What a look at a subject shows after an action.
@@ -176,6 +197,8 @@ pub struct World<'a> {
 pub struct InForce {
     /// The mode.
     pub mode: Mode,
+    /// For the mode `RequireApproval`.
+    pub approval: Approval,
     /// The limits; `min_available` and `rate` are not merged: a count and a share have no order, and neither have five
     /// an hour and a hundred a day.
     pub limits: Limits,
@@ -193,6 +216,7 @@ impl InForce {
         let (then, now) = (&spec.limits, &policy.spec.limits);
         Self {
             mode: spec.mode.min(policy.spec.mode),
+            approval: spec.approval.stricter(policy.spec.approval),
             limits: Limits {
                 cooldown: then.cooldown.max(now.cooldown),
                 rate: then.rate,

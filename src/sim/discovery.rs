@@ -93,15 +93,8 @@ struct Asked {
     kind: &'static str,
 }
 
-/// What `kubectl auth whoami` and `kubectl auth can-i` create.
+/// What `kubectl auth can-i` and `kubectl auth whoami` create.
 const ASKED: &[Asked] = &[
-    Asked {
-        group: "authentication.k8s.io",
-        version: "v1",
-        plural: "selfsubjectreviews",
-        singular: "selfsubjectreview",
-        kind: "SelfSubjectReview",
-    },
     Asked {
         group: "authorization.k8s.io",
         version: "v1",
@@ -109,10 +102,17 @@ const ASKED: &[Asked] = &[
         singular: "selfsubjectaccessreview",
         kind: "SelfSubjectAccessReview",
     },
+    Asked {
+        group: "authentication.k8s.io",
+        version: "v1",
+        plural: "selfsubjectreviews",
+        singular: "selfsubjectreview",
+        kind: "SelfSubjectReview",
+    },
 ];
 
-/// Who everybody is that has the token.
-const USER: &str = "paramedic-sim";
+/// Who everybody is here: nobody is told apart.
+const EVERYBODY: &str = "kubernetes-admin";
 
 /// Group, version, kind and verbs of a subresource.
 fn subresource<'a>(kind: &'a KindInfo, name: &str) -> (&'a str, &'a str, &'a str, &'static [&'static str]) {
@@ -278,15 +278,15 @@ fn described(kind: &KindInfo) -> Value {
     row
 }
 
-/// Whether reviews of who their creator is, or may do, are created at that path.
+/// Whether reviews of what their creator may do, or of who it is, are created at that path.
 pub fn is_review(path: &str) -> bool {
     ASKED.iter().any(|known| path == format!("/apis/{}/{}/{}", known.group, known.version, known.plural))
 }
 
-/// The answer to such a review: the one user, and everything.
+/// The answer to such a review: everything, and the one whom everybody is.
 pub fn review(mut asked: Value) -> Value {
     asked["status"] = if asked["kind"] == "SelfSubjectReview" {
-        json!({"userInfo": {"username": USER, "groups": ["system:authenticated"]}})
+        json!({"userInfo": {"username": EVERYBODY, "groups": ["system:masters", "system:authenticated"]}})
     } else {
         json!({"allowed": true, "reason": "the simulated cluster permits everything"})
     };
@@ -338,7 +338,12 @@ mod tests {
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
         assert!(is_review(path) && !is_review("/api/v1/pods"));
         assert_eq!(review(json!({"spec": {}}))["status"]["allowed"], true);
-        let who = review(json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}));
-        assert_eq!(who["status"]["userInfo"]["username"], USER);
+    }
+
+    #[test]
+    fn kubectl_is_told_who_it_is() {
+        assert!(is_review("/apis/authentication.k8s.io/v1/selfsubjectreviews"));
+        let told = review(json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}));
+        assert_eq!(told["status"]["userInfo"]["username"], EVERYBODY);
     }
 }

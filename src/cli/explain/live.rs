@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::report::Answer;
 use crate::{
-    api::{ClusterRemediationPolicy, ObjectKey, Phase, Remediation, RemediationPolicy},
+    api::{ClusterRemediationPolicy, Mode, ObjectKey, Phase, Remediation, RemediationPolicy},
     cli::{
         connect::{Cluster, Listed},
         exit::OperatorError,
@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     policy::{Policy, PolicyResource},
     protections::Protections,
-    remediation::{Ledger, Looker, Observed, PolicyNow, RecordIndex, World, explain},
+    remediation::{Ledger, Looker, Observed, PolicyNow, RecordIndex, Reviewer, World, explain},
 };
 
 /// The policies of the cluster that are in force by themselves; says which are not.
@@ -64,6 +64,7 @@ impl Scenery {
         }
         let (ledger, shadow) = Ledger::of(&records, clock.now());
         let looker = Looker {
+            reviewer: Reviewer::new(cluster.client.clone()),
             client: cluster.client.clone(),
             monitors: Arc::new(monitors),
             own_namespace: config.namespace.clone(),
@@ -92,7 +93,7 @@ impl Scenery {
     pub async fn decided(&self, record: &Remediation, is_there: bool, policy: &Policy) -> Answer {
         let key = ObjectKey::of(record);
         let status = record.status.clone().unwrap_or_default();
-        let (scene, evidence) = self.looker.scene(record).await;
+        let (scene, evidence) = self.looker.scene(record, policy.spec.mode == Mode::RequireApproval).await;
         let world = World {
             key: &key,
             cancel: None,
