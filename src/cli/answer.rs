@@ -36,7 +36,7 @@ pub struct Args {
     name: String,
     /// Why, for people; it is on record with the answer.
     #[arg(long, value_name = "TEXT")]
-    comment: Option<String>,
+    reason: Option<String>,
     /// Without asking whether that is meant.
     #[arg(short, long)]
     yes: bool,
@@ -96,7 +96,7 @@ async fn answer(args: &Args, decision: Decision) -> Result<u8, OperatorError> {
         }
     }
     let approvals: Api<RemediationApproval> = cluster.api(Some(&key.namespace));
-    let answer = approval(&asked, decision, &approver, args.comment.clone());
+    let answer = approval(&asked, decision, &approver, args.reason.clone());
     let what = format!("create a remediationapproval in namespace {}", key.namespace);
     let mut made = approvals.create(&PostParams::default(), &answer).await.map_err(asking(what))?;
     made.metadata.managed_fields = None;

@@ -32,7 +32,7 @@ fn what_is_approved_is_done_and_nothing_is_answered_unasked() {
     );
     assert_eq!(answers(&stage), []);
     let hash = stage.record().unwrap().status.unwrap().plan_hash.unwrap();
-    let line = format!("approve {name} --yes --plan-hash {hash} --comment 'seen'");
+    let line = format!("approve {name} --yes --plan-hash {hash} --reason 'seen'");
     stage.says(0, &line, &["Approved by kubernetes-admin", &format!("paramedic why {name}")]);
     stage.is(Phase::Verifying);
     stage.says(1, &format!("approve {name} --yes"), &["awaits no answer: it is Verifying"]);
@@ -42,7 +42,7 @@ fn what_is_approved_is_done_and_nothing_is_answered_unasked() {
 fn what_is_denied_is_not_done() {
     let (stage, name) = awaiting();
     let pods = stage.pods();
-    stage.says(0, &format!("deny {name} --yes --comment 'not during the release'"), &["Denied by kubernetes-admin"]);
+    stage.says(0, &format!("deny {name} --yes --reason 'not during the release'"), &["Denied by kubernetes-admin"]);
     stage.is(Phase::Cancelled);
     assert_eq!(answers(&stage).pop().map(|answer| answer.spec.decision), Some(Decision::Deny));
     assert_eq!(stage.pods(), pods, "nothing was done");
