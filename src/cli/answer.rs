@@ -6,26 +6,18 @@ use std::{
 };
 
 use jiff::Timestamp;
-use k8s_openapi::{
-    api::authentication::v1::SelfSubjectReview,
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
-};
-use kube::{
-    Api, Resource,
-    api::{PostParams, TypeMeta},
-};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::{Api, api::PostParams};
 
 use super::{
-    connect::{Cluster, ClusterArgs, NamespaceArgs},
+    connect::{ClusterArgs, NamespaceArgs},
     exit::{self, OK, OperatorError, asking},
     output::{OutputArgs, age},
 };
 use crate::{
-    api::{
-        ApprovalPolicy, Decision, ObjectKey, ObjectRef, Phase, Remediation, RemediationApproval,
-        RemediationApprovalSpec, RemediationStatus,
-    },
+    api::{Decision, ObjectKey, Phase, Remediation, RemediationApproval, RemediationApprovalSpec},
     clock::Clock,
+    people::{Cluster, deeds::Asked},
 };
 
 /// Options of `approve` and `deny`.
@@ -63,15 +55,6 @@ const fn verb(decision: Decision) -> &'static str {
     }
 }
 
-/// A plan that awaits an answer.
-struct Asked<'a> {
-    key: &'a ObjectKey,
-    record: &'a Remediation,
-    status: &'a RemediationStatus,
-    hash: &'a str,
-    target: &'a ObjectRef,
-}
-
 async fn answer(args: &Args, decision: Decision) -> Result<u8, OperatorError> {
     let cluster = args.cluster.connect().await?;
     let key = args.namespace.key(&args.name, &cluster)?;
@@ -80,7 +63,7 @@ async fn answer(args: &Args, decision: Decision) -> Result<u8, OperatorError> {
     let record = record.ok_or_else(|| {
         OperatorError::NotSo(format!("there is no remediation {key}; `paramedic status` lists those that are open"))
     })?;
-    let asked = Asked::of(&key, &record)?;
+    let asked = Asked::of(&key, &record).map_err(|phase| awaits_none(&key, phase))?;
     if let Some(seen) = args.plan_hash.as_deref().filter(|seen| *seen != asked.hash) {
         return Err(OperatorError::NotSo(format!(
             "the plan of {key} is another one now: its hash is {}, and not {seen}; nothing was answered",
@@ -96,7 +79,7 @@ async fn answer(args: &Args, decision: Decision) -> Result<u8, OperatorError> {
         }
     }
     let approvals: Api<RemediationApproval> = cluster.api(Some(&key.namespace));
-    let answer = approval(&asked, decision, &approver, args.reason.clone());
+    let answer = asked.answered(decision, &approver, args.reason.clone());
     let what = format!("create a remediationapproval in namespace {}", key.namespace);
     let mut made = approvals.create(&PostParams::default(), &answer).await.map_err(asking(what))?;
     made.metadata.managed_fields = None;
@@ -104,18 +87,9 @@ async fn answer(args: &Args, decision: Decision) -> Result<u8, OperatorError> {
     Ok(OK)
 }
 
-impl<'a> Asked<'a> {
-    fn of(key: &'a ObjectKey, record: &'a Remediation) -> Result<Self, OperatorError> {
-        let awaits = record.status.as_ref().filter(|status| status.phase == Phase::AwaitingApproval);
-        let plan = awaits.and_then(|status| Some((status, status.plan_hash.as_deref()?, status.target.as_ref()?)));
-        let Some((status, hash, target)) = plan else {
-            let phase = record.status.as_ref().map(|status| status.phase).unwrap_or_default().as_str();
-            return Err(OperatorError::NotSo(format!(
-                "remediation {key} awaits no answer: it is {phase}; `paramedic why {key}` says why"
-            )));
-        };
-        Ok(Self { key, record, status, hash, target })
-    }
+fn awaits_none(key: &ObjectKey, phase: Phase) -> OperatorError {
+    let phase = phase.as_str();
+    OperatorError::NotSo(format!("remediation {key} awaits no answer: it is {phase}; `paramedic why {key}` says why"))
 }
 
 /// Who asks, as the API server knows them: it takes an answer under no other name.
@@ -163,37 +137,6 @@ fn confirmed(decision: Decision, approver: &str) -> Result<bool, OperatorError> 
     Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
-fn approval(asked: &Asked<'_>, decision: Decision, approver: &str, comment: Option<String>) -> RemediationApproval {
-    let spec = RemediationApprovalSpec {
-        remediation: asked.key.name.clone(),
-        policy: ApprovalPolicy::from(&asked.record.spec.policy),
-        plan_hash: asked.hash.to_owned(),
-        target_uid: asked.target.uid.clone(),
-        decision,
-        approver: approver.to_owned(),
-        comment,
-    };
-    let metadata = ObjectMeta {
-        generate_name: Some(format!("{}-", asked.key.name)),
-        namespace: Some(asked.key.namespace.clone()),
-        owner_references: owner(asked.record).map(|owner| vec![owner]),
-        ..ObjectMeta::default()
-    };
-    RemediationApproval { metadata, spec }
-}
-
-/// It goes when the record does.
-fn owner(record: &Remediation) -> Option<OwnerReference> {
-    let TypeMeta { api_version, kind } = TypeMeta::resource::<Remediation>();
-    Some(OwnerReference {
-        api_version,
-        kind,
-        name: record.meta().name.clone()?,
-        uid: record.meta().uid.clone()?,
-        ..OwnerReference::default()
-    })
-}
-
 fn text(made: &RemediationApproval, key: &ObjectKey) -> String {
     let RemediationApprovalSpec { approver, decision, .. } = &made.spec;
     match decision {
@@ -208,7 +151,7 @@ fn text(made: &RemediationApproval, key: &ObjectKey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remediation::fixtures::{a_record, at, deployment, pod};
+    use crate::remediation::fixtures::{a_record, at, deployment, key, pod};
 
     fn awaiting() -> Remediation {
         let mut record = a_record().named("one").in_phase(Phase::AwaitingApproval, 0).object();
@@ -238,20 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_bound_to_the_plan_and_to_the_object() {
-        let record = awaiting();
-        let key = ObjectKey::of(&record);
-        let made = approval(&Asked::of(&key, &record).unwrap(), Decision::Deny, "kim", None);
-        assert_eq!((made.spec.plan_hash.as_str(), made.spec.target_uid.as_str()), (&*"ab".repeat(32), "uid-cart-1"));
-        assert_eq!((made.spec.remediation.as_str(), made.spec.decision), ("one", Decision::Deny));
-        assert!(text(&made, &key).contains("Denied by kim"));
-    }
-
-    #[test]
     fn what_awaits_no_answer_gets_none() {
-        let record = a_record().named("one").object();
-        let key = ObjectKey::of(&record);
-        let error = Asked::of(&key, &record).err().unwrap().to_string();
-        assert!(error.contains("awaits no answer: it is Pending"), "{error}");
+        let error = awaits_none(&key("one"), Phase::Pending).to_string();
+        assert!(error.contains("shop/one awaits no answer: it is Pending; `paramedic why shop/one`"), "{error}");
     }
 }

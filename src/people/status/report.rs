@@ -12,7 +12,7 @@ use crate::{
         ClusterRemediationPolicy, Mode, ObjectKey, ObjectRef, Pause, PauseScope, Phase, PolicyStatus, Reason,
         Remediation, RemediationPolicy,
     },
-    cli::connect::Listed,
+    people::cluster::Listed,
     policy::ACCEPTED,
 };
 
@@ -354,6 +354,3 @@ fn problems(facts: &Facts, leader: &Leader, replicas: &[Replica], policies: &Pol
     problems.extend(unreadable("Remediation", &facts.records.unreadable));
     problems
 }
-
-#[cfg(test)]
-mod tests;
