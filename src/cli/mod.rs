@@ -12,6 +12,7 @@ mod demo_app;
 mod exit;
 mod explain;
 mod leash;
+mod openapi;
 mod output;
 mod pause;
 mod rbac;
@@ -64,6 +65,8 @@ enum Command {
     Audit(audit::Args),
     /// Prints the custom resource definitions.
     Crd(crd::Args),
+    /// Prints the description of the HTTP API for people, as OpenAPI.
+    Openapi(openapi::Args),
     /// Prints what makes a shell complete this program's arguments.
     Completions(completions::Args),
     /// Prints the rights that policies in files need, and no others.
@@ -107,6 +110,7 @@ pub fn run() -> ExitCode {
         Command::Why(args) => why::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Crd(args) => crd::run(&args),
+        Command::Openapi(args) => openapi::run(&args),
         Command::Completions(args) => completions::run(&args, command()),
         Command::Rbac(args) => rbac::run(&args),
         Command::Leash(args) => leash::run(&args),

@@ -73,6 +73,14 @@ impl Bound {
         Self::bind(config.listen, "listen", "--listen").await
     }
 
+    /// Takes the port of the API for people, where there is to be one.
+    pub async fn people(config: &Config) -> Result<Option<Self>, ServerError> {
+        match config.api.listen {
+            Some(address) => Self::bind(address, "api.listen", "PARAMEDIC_API__LISTEN").await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Takes the port of metrics.
     pub async fn metrics(config: &Config) -> Result<Self, ServerError> {
         Self::bind(config.metrics_listen, "metricsListen", "--metrics-listen").await

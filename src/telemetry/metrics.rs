@@ -44,6 +44,7 @@ pub struct Metrics {
     webhook_requests: Family<CodeLabel, Counter>,
     webhook_seconds: Histogram,
     auth_failures: Counter,
+    people_requests: Family<CodeLabel, Counter>,
     throttle_keys: Gauge,
     policies: Family<PolicyLabels, Gauge>,
     policy_reload_success: Gauge,
@@ -89,6 +90,7 @@ impl Metrics {
             webhook_requests: Family::default(),
             webhook_seconds: milliseconds(),
             auth_failures: Counter::default(),
+            people_requests: Family::default(),
             throttle_keys: Gauge::default(),
             policies: Family::default(),
             policy_reload_success: Gauge::default(),
@@ -149,6 +151,11 @@ impl Metrics {
             "Time from a webhook's headers to its answer",
             Unit::Seconds,
             self.webhook_seconds.clone(),
+        );
+        own.register(
+            "people_requests",
+            "Requests of the HTTP API for people, by the code of the answer",
+            self.people_requests.clone(),
         );
         own.register("auth_failures", "Requests without a valid credential", self.auth_failures.clone());
         own.register(
@@ -294,6 +301,11 @@ impl Metrics {
     /// A request without a valid credential.
     pub fn auth_failure(&self) {
         self.auth_failures.inc();
+    }
+
+    /// An answer of the HTTP API for people.
+    pub fn people_request(&self, code: u16) {
+        self.people_requests.get_or_create(&CodeLabel { code }).inc();
     }
 
     /// How many clients the throttle counts.

@@ -3,6 +3,7 @@
 
 mod answer;
 mod explain;
+mod people;
 mod stage;
 
 use paramedic::api::{Pause, PauseScope, Phase, Reason};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
 use kube::ResourceExt;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -60,7 +61,7 @@ impl Held {
 }
 
 /// What is said.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// When that was.
@@ -89,7 +90,7 @@ pub struct Report {
 }
 
 /// Who acts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Leader {
     /// Its name in the Lease.
@@ -103,7 +104,7 @@ pub struct Leader {
 }
 
 /// One of its pods.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Replica {
     /// The pod.
@@ -115,7 +116,7 @@ pub struct Replica {
 }
 
 /// A pause in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PauseRow {
     /// Its namespace.
@@ -135,7 +136,7 @@ pub struct PauseRow {
 }
 
 /// The policies.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Policies {
     /// How many are in force, by mode.
@@ -145,7 +146,7 @@ pub struct Policies {
 }
 
 /// A policy that is not in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyRow {
     /// `namespace/name`, or the name of a cluster policy.
@@ -158,7 +159,7 @@ pub struct PolicyRow {
 }
 
 /// A record, in short.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordRow {
     /// Its namespace.
