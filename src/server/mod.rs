@@ -1,4 +1,4 @@
-//! The HTTP servers: intake and health on one port, metrics on another.
+//! The HTTP servers: intake and health on one port, metrics on another. The routes of a third, for people, are in `people`.
 //!
 //! `tls` encrypts, `sources`, `secret` and `throttle` say who sends, `webhook` takes what is sent, `intake` is the seam to what makes it durable,
 //! `health` tells how it goes.
