@@ -22,7 +22,8 @@ pub fn run(args: &Args) -> u8 {
     match write(args.out.as_deref()) {
         Ok(()) => OK,
         Err(error) => {
-            let place = args.out.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
+            let place =
+                args.out.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
             eprintln!("paramedic openapi: {place}: {error}");
             USAGE
         }

@@ -79,12 +79,7 @@ where
 }
 
 /// The same, to people with tokens of their own too, each of whom may what they were granted.
-pub fn serve_to<S>(
-    service: S,
-    people: People,
-    listener: TcpListener,
-    stop: CancellationToken,
-) -> io::Result<Server>
+pub fn serve_to<S>(service: S, people: People, listener: TcpListener, stop: CancellationToken) -> io::Result<Server>
 where
     S: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Response: IntoResponse,
@@ -96,7 +91,9 @@ where
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     let token = random_token()?;
-    let up = Router::new().fallback_service(service).layer(middleware::from_fn_with_state((token.clone(), people), authenticate));
+    let up = Router::new()
+        .fallback_service(service)
+        .layer(middleware::from_fn_with_state((token.clone(), people), authenticate));
     let (tls, certificate) = certified(address)?;
     let running = Mutex::new(Some(start(listener, up.clone(), tls.clone(), stop.clone())));
     Ok(Server { address, token, certificate, tls, up, running, stop })
@@ -190,11 +187,7 @@ fn start(listener: TcpListener, router: Router, tls: RustlsConfig, stop: Cancell
 }
 
 /// Lets pass who sends the token, who only asks how the server is, and of the others who may.
-async fn authenticate(
-    State((token, people)): State<(String, People)>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn authenticate(State((token, people)): State<(String, People)>, request: Request, next: Next) -> Response {
     let open = matches!(request.uri().path(), "/healthz" | "/livez" | "/readyz" | "/version");
     let given = bearer(request.headers()).unwrap_or_default();
     if open || bool::from(given.as_bytes().ct_eq(token.as_bytes())) {

@@ -76,12 +76,9 @@ impl Person {
         if self.may(verb, &resource, namespace) {
             return Ok(());
         }
-        let place = namespace.map_or_else(
-            || "at the cluster scope".to_owned(),
-            |namespace| format!("in the namespace {namespace:?}"),
-        );
-        let why =
-            format!("User {:?} cannot {verb} resource {resource:?} in API group {group:?} {place}", self.name);
+        let place = namespace
+            .map_or_else(|| "at the cluster scope".to_owned(), |namespace| format!("in the namespace {namespace:?}"));
+        let why = format!("User {:?} cannot {verb} resource {resource:?} in API group {group:?} {place}", self.name);
         Err(Status::forbidden(Of { group, name: plural }, request.name.as_deref().unwrap_or_default(), &why))
     }
 }

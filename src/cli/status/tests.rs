@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
 
 use super::text;
 use crate::{
-    api::{ActionOutcome, Pause, Phase, Reason, RemediationPolicy},
+    api::{ActionOutcome, Pause, PauseScope, Phase, Reason, RemediationPolicy},
     people::{
         cluster::Listed,
         status::{Facts, Held, Report},

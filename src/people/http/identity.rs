@@ -13,11 +13,7 @@ use k8s_openapi::api::{
     authentication::v1::{TokenReview, TokenReviewSpec, UserInfo},
     authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
 };
-use kube::{
-    Api, Client,
-    api::PostParams,
-    client::Body,
-};
+use kube::{Api, Client, api::PostParams, client::Body};
 use sha2::{Digest, Sha256};
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -42,7 +38,8 @@ impl Token {
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
         let token = token.trim();
-        let good = !token.is_empty() && token.len() <= LONGEST_TOKEN && token.bytes().all(|byte| byte.is_ascii_graphic());
+        let good =
+            !token.is_empty() && token.len() <= LONGEST_TOKEN && token.bytes().all(|byte| byte.is_ascii_graphic());
         (good && scheme.eq_ignore_ascii_case("bearer")).then(|| Self(token.to_owned()))
     }
 
@@ -204,7 +201,11 @@ impl Reviews {
         if status.allowed {
             return Ok(Ok(()));
         }
-        Ok(Err(status.reason.filter(|reason| !reason.is_empty()).map(|reason| format!(": {reason}")).unwrap_or_default()))
+        Ok(Err(status
+            .reason
+            .filter(|reason| !reason.is_empty())
+            .map(|reason| format!(": {reason}"))
+            .unwrap_or_default()))
     }
 
     fn remembered(&self, digest: &[u8; 32]) -> Option<Arc<User>> {
@@ -260,7 +261,8 @@ mod tests {
 
     #[test]
     fn a_right_reads_as_kubectl_would_ask_for_it() {
-        let right = Right { verb: "approve", resource: "remediationpolicies", namespace: Some("shop"), name: Some("a") };
+        let right =
+            Right { verb: "approve", resource: "remediationpolicies", namespace: Some("shop"), name: Some("a") };
         assert_eq!(right.to_string(), "approve remediationpolicies.paramedic.dev/a in namespace shop");
         let right = Right { verb: "list", resource: "remediations", namespace: None, name: None };
         assert_eq!(right.to_string(), "list remediations.paramedic.dev in the whole cluster");

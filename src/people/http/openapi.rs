@@ -108,18 +108,23 @@ pub fn document() -> Value {
 
 /// Everything that goes over the wire.
 fn schemas() -> Map<String, Value> {
-    let mut schemas: Map<String, Value> = crds().into_iter().filter_map(|crd| {
-        let version = crd.spec.versions.into_iter().next()?;
-        let mut schema = serde_json::to_value(version.schema?.open_api_v3_schema?).ok()?;
-        let text = || json!({ "type": "string" });
-        schema["properties"]["apiVersion"] = text();
-        schema["properties"]["kind"] = text();
-        schema["properties"]["metadata"] = json!({ "type": "object", "description": "As of any object of Kubernetes." });
-        Some((crd.spec.names.kind, schema))
-    }).collect();
+    let mut schemas: Map<String, Value> = crds()
+        .into_iter()
+        .filter_map(|crd| {
+            let version = crd.spec.versions.into_iter().next()?;
+            let mut schema = serde_json::to_value(version.schema?.open_api_v3_schema?).ok()?;
+            let text = || json!({ "type": "string" });
+            schema["properties"]["apiVersion"] = text();
+            schema["properties"]["kind"] = text();
+            schema["properties"]["metadata"] =
+                json!({ "type": "object", "description": "As of any object of Kubernetes." });
+            Some((crd.spec.names.kind, schema))
+        })
+        .collect();
     for kind in ["Remediation", "RemediationPolicy", "ClusterRemediationPolicy", "Pause"] {
         let items = json!({ "type": "array", "items": { "$ref": format!("#/components/schemas/{kind}") } });
-        let again = json!({ "type": "string", "description": "What to ask for the next page with; absent on the last one." });
+        let again =
+            json!({ "type": "string", "description": "What to ask for the next page with; absent on the last one." });
         let list = json!({
             "type": "object", "required": ["items"], "properties": { "items": items, "continue": again },
         });

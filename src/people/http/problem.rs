@@ -23,7 +23,9 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// Nobody who is known.
-    #[error("send a bearer token that the cluster's API server takes: that of `kubectl create token`, or of your login")]
+    #[error(
+        "send a bearer token that the cluster's API server takes: that of `kubectl create token`, or of your login"
+    )]
     Unauthenticated {
         /// The client has had too many of these answers.
         throttled: bool,

@@ -272,12 +272,7 @@ where
     page(caller, &api, &params, right.to_string()).await
 }
 
-async fn page(
-    caller: &Caller,
-    api: &Api<DynamicObject>,
-    params: &ListParams,
-    what: String,
-) -> Result<Page, Problem> {
+async fn page(caller: &Caller, api: &Api<DynamicObject>, params: &ListParams, what: String) -> Result<Page, Problem> {
     let mut listed = api.list(params).await.map_err(caller.wanting(what))?;
     for object in &mut listed.items {
         object.metadata.managed_fields = None;

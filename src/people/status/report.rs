@@ -22,15 +22,21 @@ const A_DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// What the API answered.
 pub struct Facts {
+    /// Where Paramedic is.
     pub own_namespace: String,
     /// The only namespace that was asked about.
     pub namespace: Option<String>,
+    /// The Lease, where it is there.
     pub lease: Option<Held>,
     /// Paramedic's own, or why they are not known.
     pub pods: Result<Vec<Pod>, String>,
+    /// The records.
     pub records: Listed<Remediation>,
+    /// The pauses, those of Paramedic's own namespace too.
     pub pauses: Listed<Pause>,
+    /// The policies of namespaces.
     pub policies: Listed<RemediationPolicy>,
+    /// The cluster policies.
     pub cluster_policies: Listed<ClusterRemediationPolicy>,
 }
 
