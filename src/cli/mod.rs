@@ -65,7 +65,7 @@ enum Command {
     Audit(audit::Args),
     /// Prints the custom resource definitions.
     Crd(crd::Args),
-    /// Prints the description of the HTTP API for people, as OpenAPI.
+    /// Prints the description of the HTTP API for people, as `OpenAPI`.
     Openapi(openapi::Args),
     /// Prints what makes a shell complete this program's arguments.
     Completions(completions::Args),

@@ -98,7 +98,7 @@ impl People {
         self.known().get(token).cloned()
     }
 
-    /// Answers a TokenReview.
+    /// Answers a `TokenReview`.
     pub(super) fn token_review(&self, spec: &Value) -> Value {
         match self.with_token(spec["token"].as_str().unwrap_or_default()) {
             Some(person) => json!({
@@ -110,7 +110,7 @@ impl People {
         }
     }
 
-    /// Answers a SubjectAccessReview about one of them. Nobody else may anything.
+    /// Answers a `SubjectAccessReview` about one of them. Nobody else may anything.
     pub(super) fn access_review(&self, spec: &Value) -> Value {
         let asked = &spec["resourceAttributes"];
         let text = |name: &str| asked[name].as_str().unwrap_or_default();

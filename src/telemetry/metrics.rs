@@ -454,6 +454,7 @@ mod tests {
         metrics.polled("prod", PollOutcome::TooOld);
         metrics.webhook(200, Duration::from_millis(3));
         metrics.auth_failure();
+        metrics.people_request(200);
         metrics.throttle_keys(1);
         metrics.policies(Origin::File, 1, 0);
         metrics.policy_reload(false);
@@ -495,6 +496,7 @@ mod tests {
         paramedic_polls counter
         paramedic_webhook_requests counter
         paramedic_webhook_seconds histogram
+        paramedic_people_requests counter
         paramedic_auth_failures counter
         paramedic_throttle_keys gauge
         paramedic_policies gauge

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::stage::{Stage, policy};
 
-/// What the ClusterRole `paramedic-operator` has, in one namespace.
+/// What the role `paramedic-operator` has, in one namespace.
 fn operator(namespace: &str) -> Vec<Grant> {
     let kinds = "remediations remediationapprovals remediationpolicies pauses";
     vec![

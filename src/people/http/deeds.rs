@@ -74,6 +74,7 @@ const LONGEST_REASON: usize = 1024;
 #[utoipa::path(
     post,
     path = "/api/v1/remediations/{namespace}/{name}/approve",
+    operation_id = "approveRemediation",
     params(
         ("namespace" = String, Path, description = "The remediation's namespace"),
         ("name" = String, Path, description = "The remediation's name"),
@@ -97,6 +98,7 @@ pub(super) async fn approve(
 #[utoipa::path(
     post,
     path = "/api/v1/remediations/{namespace}/{name}/deny",
+    operation_id = "denyRemediation",
     params(
         ("namespace" = String, Path, description = "The remediation's namespace"),
         ("name" = String, Path, description = "The remediation's name"),
@@ -153,6 +155,7 @@ async fn answered(
 #[utoipa::path(
     post,
     path = "/api/v1/remediations/{namespace}/{name}/cancel",
+    operation_id = "cancelRemediation",
     params(
         ("namespace" = String, Path, description = "The remediation's namespace"),
         ("name" = String, Path, description = "The remediation's name"),
@@ -180,8 +183,8 @@ pub(super) async fn cancel(
     if phase(&record).is_terminal() {
         return Err(Problem::Ended { phase: phase(&record), key });
     }
-    let patch = Patch::Merge(cancellation(&record, &reason));
-    let patched = caller.api(&key.namespace).patch(&key.name, &PatchParams::default(), &patch).await;
+    let change = Patch::Merge(cancellation(&record, &reason));
+    let patched = caller.api(&key.namespace).patch(&key.name, &PatchParams::default(), &change).await;
     let mut record: Remediation = patched.map_err(caller.wanting(format!("patch remediation {key}")))?;
     record.metadata.managed_fields = None;
     tracing::info!(remediation = %key, user = caller.user.name, "cancelled by the API for people");
@@ -192,6 +195,7 @@ pub(super) async fn cancel(
 #[utoipa::path(
     post,
     path = "/api/v1/pauses",
+    operation_id = "pause",
     request_body = NewPause,
     responses((status = 201, description = "The pause", body = Pause)),
 )]
@@ -228,6 +232,7 @@ pub(super) async fn pause(
 #[utoipa::path(
     delete,
     path = "/api/v1/pauses/{namespace}/{name}",
+    operation_id = "resume",
     params(
         ("namespace" = String, Path, description = "The pause's namespace"),
         ("name" = String, Path, description = "The pause's name"),

@@ -1,6 +1,6 @@
 //! The HTTP API for people, on a port of its own: JSON in and out, described by `/api/v1/openapi.json`.
 //!
-//! Who asks is found out by a TokenReview, and whether they may by SubjectAccessReviews; that gives early and clear
+//! Who asks is found out by a `TokenReview`, and whether they may by a `SubjectAccessReview` of each right; that gives early, clear
 //! answers. What is then read or written is, with that person's own token: the API server and its admission policies
 //! decide once more, and its audit log names the person. Paramedic's own rights open nothing here.
 

@@ -1,4 +1,4 @@
-//! The description of the HTTP API: OpenAPI 3.1. Its paths come from the routes themselves, its schemas from the types and
+//! The description of the HTTP API: `OpenAPI` 3.1. Its paths come from the routes themselves, its schemas from the types and
 //! from the custom resource definitions.
 
 use std::borrow::Cow;
@@ -16,7 +16,7 @@ use super::{
     problem::ProblemDetails,
 };
 use crate::{
-    api::{Pause, Remediation, RemediationApproval, crds},
+    api::{Pause, Phase, Remediation, RemediationApproval, crds},
     people::status::Report,
 };
 
@@ -94,8 +94,12 @@ pub fn document() -> Value {
     for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
         operation["responses"]["default"] = json!({ "$ref": "#/components/responses/Problem" });
     }
+    let parameters = document["paths"]["/api/v1/remediations"]["get"]["parameters"].as_array_mut();
+    for phase in parameters.into_iter().flatten().filter(|parameter| parameter["name"] == "phase") {
+        phase["schema"] = of::<Phase>();
+    }
     document["paths"]["/api/v1/openapi.json"] = json!({ "get": {
-        "operationId": "openapi",
+        "operationId": "getDescription",
         "summary": "This document. Needs no token.",
         "security": [],
         "responses": { "200": {

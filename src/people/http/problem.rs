@@ -125,8 +125,10 @@ impl Problem {
             Self::NotFound { .. } | Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Gone => StatusCode::GONE,
-            Self::AwaitsNoAnswer { .. } | Self::PlanChanged { .. } | Self::Ended { .. } => StatusCode::CONFLICT,
-            Self::Refused { status: 409, .. } => StatusCode::CONFLICT,
+            Self::AwaitsNoAnswer { .. }
+            | Self::PlanChanged { .. }
+            | Self::Ended { .. }
+            | Self::Refused { status: 409, .. } => StatusCode::CONFLICT,
             Self::Refused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unavailable { .. } | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,

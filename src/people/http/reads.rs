@@ -47,6 +47,7 @@ pub(super) struct Which {
     /// Only those of this namespace. Default: of all, which needs the right to list them in the whole cluster.
     namespace: Option<String>,
     /// How many are looked at for a page, 1 to 500. Default: 100.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// The `continue` of the page before.
     #[serde(rename = "continue")]
@@ -67,6 +68,7 @@ pub(super) struct WhichRemediations {
     /// Only those of the policy of this name.
     policy: Option<String>,
     /// How many are looked at for a page, 1 to 500. Default: 100.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// The `continue` of the page before.
     #[serde(rename = "continue")]
@@ -132,6 +134,7 @@ impl Which {
 #[utoipa::path(
     get,
     path = "/api/v1/status",
+    operation_id = "getStatus",
     params(WhichStatus),
     responses((status = 200, description = "How it stands", body = Report)),
 )]
@@ -160,6 +163,7 @@ pub(super) async fn status(Extension(caller): Who, asked: Asked<WhichStatus>) ->
 #[utoipa::path(
     get,
     path = "/api/v1/remediations",
+    operation_id = "listRemediations",
     params(WhichRemediations),
     responses((status = 200, description = "A page of them", body = RemediationList)),
 )]
@@ -183,6 +187,7 @@ pub(super) async fn list_remediations(
 #[utoipa::path(
     get,
     path = "/api/v1/remediations/{namespace}/{name}",
+    operation_id = "getRemediation",
     params(
         ("namespace" = String, Path, description = "Its namespace"),
         ("name" = String, Path, description = "Its name"),
@@ -207,6 +212,7 @@ pub(super) async fn get_remediation(Extension(caller): Who, path: InPath) -> Res
 #[utoipa::path(
     get,
     path = "/api/v1/policies",
+    operation_id = "listPolicies",
     params(Which),
     responses((status = 200, description = "A page of them", body = RemediationPolicyList)),
 )]
@@ -218,6 +224,7 @@ pub(super) async fn list_policies(Extension(caller): Who, asked: Asked<Which>) -
 #[utoipa::path(
     get,
     path = "/api/v1/clusterpolicies",
+    operation_id = "listClusterPolicies",
     params(
         ("limit" = Option<u32>, Query, description = "How many a page has, 1 to 500. Default: 100."),
         ("continue" = Option<String>, Query, description = "The `continue` of the page before."),
@@ -240,6 +247,7 @@ pub(super) async fn list_cluster_policies(Extension(caller): Who, asked: Asked<W
 #[utoipa::path(
     get,
     path = "/api/v1/pauses",
+    operation_id = "listPauses",
     params(Which),
     responses((status = 200, description = "A page of them", body = PauseList)),
 )]
