@@ -76,7 +76,8 @@ pub fn write_policy(scratch: &Scratch) -> anyhow::Result<PathBuf> {
             "---\napiVersion: paramedic.dev/v1alpha1\nkind: RemediationPolicy\nmetadata: {{name: {name}, namespace: {PODS}}}\nspec:\n  \
              mode: Enforce\n  match: ['alertname=\"{alertname}\"', 'severity=~\"critical|warning\"']\n  target: {{kind: Pod}}\n  \
              steps:\n    - restartPod: {{}}\n      verify: {{within: {within}, stableFor: 1s}}\n  limits:\n    cooldown: 1s\n    \
-             rate: {{actions: 10000, per: 24h}}\n    concurrency: 1000\n"
+             rate: {{actions: 10000, per: 24h}}\n    concurrency: 1000\n    \
+             giveUp: {{failures: 1000, recurrences: 10000, per: 1s}}\n    breaker: {{failed: 100%, least: 10000, per: 1s}}\n"
         )
     };
     let one = policy("bench", ONE, VERIFY_WITHIN);

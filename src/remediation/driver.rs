@@ -26,17 +26,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
-    Change, Ledger, Looker, MEMORY, Mark, RecordCache, Scene, Seen, Side,
+    Change, Crowd, Kept, Ledger, Looker, MEMORY, Mark, RecordCache, Scene, Seen, Side,
     announce::Announcer,
+    archive::{Archive, ArchiveError, Archived, LEDGER},
+    checks,
     escalation::{self, Escalations},
     held::{Held, unseen_grace},
-    look::acted_at,
+    look::{acted_at, namespace_of},
     machine::{self, Effect, Next},
     world::{Evidence, Observed, PolicyNow, World},
 };
 use crate::{
     action::{self, Order, Outcome},
-    api::{ActionOutcome, ObjectKey, Phase, Remediation, RemediationStatus},
+    api::{ActionOutcome, Bounds, ObjectKey, Phase, Remediation, RemediationStatus},
     audit::{Audit, Event, What},
     clock::Clock,
     leader::{Handover, Term},
@@ -52,6 +54,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const SCENE_AGE: Duration = Duration::from_secs(1);
 /// So many looks are under way at a time.
 const LOOKS: usize = 32;
+/// How old the count of what is in trouble may be when it is decided on.
+const CROWD_AGE: Duration = Duration::from_millis(100);
 /// With less of the term left than this nothing is begun any more.
 const LEAST_TERM: Duration = Duration::from_secs(1);
 /// How often something that failed for want of an answer is tried again.
@@ -70,6 +74,8 @@ pub struct DriverSettings {
     pub action_timeout: Duration,
     /// How many remediations may run at once.
     pub max_concurrent: usize,
+    /// What bounds all policies together.
+    pub bounds: Bounds,
     /// How long a record is kept after its end.
     pub retention: Duration,
 }
@@ -106,6 +112,9 @@ pub enum DriverError {
     /// The records could not be read, so nothing is known, and nothing is done.
     #[error("the records cannot be listed, so nothing is done: {0}")]
     List(String),
+    /// What is kept of records that are gone could not be read, so the limits are not known, and nothing is done.
+    #[error("ConfigMap paramedic-ledger, which says what removed records did, cannot be read, so nothing is done: {0}")]
+    Kept(#[from] ArchiveError),
 }
 
 /// What came of something that ran beside the loop.
@@ -120,6 +129,8 @@ enum Finding {
     Looked(Outcome),
     Seen(Seen),
     Alert(Evidence),
+    /// What is kept now of records that are gone; `None`: nobody knows, and it has to be read again.
+    Kept(Option<Archived>),
     Failed,
 }
 
@@ -149,8 +160,15 @@ impl Driver {
             () = term.ended().cancelled() => return Ok(false),
             listed = self.list(now) => listed?,
         };
+        let archive = Archive::new(self.client.clone(), &self.looker.own_namespace);
+        let mut archived = None;
         let (ledger, shadow) = if self.protections.hold(Protection::LedgerFromList) {
-            Ledger::of(&listed, now)
+            let (mut ledger, shadow) = Ledger::of(&listed, now);
+            let read = archive.read().await?;
+            ledger.recall(read.kept.clone());
+            ledger.forget(now);
+            archived = Some(read);
+            (ledger, shadow)
         } else {
             Default::default()
         };
@@ -169,7 +187,12 @@ impl Driver {
             tasks: JoinSet::new(),
             started: HashMap::new(),
             unseen: HashMap::new(),
+            crowd: Crowd::default(),
+            counted_at: None,
             sweeping: None,
+            archive,
+            archived,
+            deleted: false,
         };
         desk.work(stop).await;
         let clean = !desk.held.values().any(|held| held.phase() == Phase::Acting || held.in_doubt.is_some());
@@ -229,8 +252,16 @@ struct Desk<'a> {
     started: HashMap<tokio::task::Id, ObjectKey>,
     /// Since when a policy has been out of sight.
     unseen: HashMap<String, Timestamp>,
+    /// How much is in trouble, and when that was counted.
+    crowd: Crowd,
+    counted_at: Option<Instant>,
     /// The task that removes old records.
     sweeping: Option<tokio::task::Id>,
+    /// Where is kept what records did that are gone, and what is kept there as far as that is known.
+    archive: Archive,
+    archived: Option<Archived>,
+    /// A record was deleted that limits remember: that is to be kept.
+    deleted: bool,
 }
 
 impl Desk<'_> {
@@ -241,6 +272,9 @@ impl Desk<'_> {
         loop {
             for change in self.driver.records.take_changes() {
                 self.take_in(change);
+            }
+            if self.deleted && self.sweeping.is_none() {
+                self.sweep();
             }
             self.count();
             let stopping = stop.is_cancelled();
@@ -325,6 +359,7 @@ impl Desk<'_> {
 
     /// What the record of this name did still counts, but not as the doing of the next one of that name.
     fn disown(&mut self, key: &ObjectKey, now: Instant) {
+        self.deleted |= self.ledger.remembers(key);
         self.shadow.disown(key);
         if self.ledger.disown(key) {
             self.wake_waiting(now);
@@ -358,6 +393,7 @@ impl Desk<'_> {
         if !self.refresh(key).await {
             return;
         }
+        self.count_the_crowd();
         let Some(held) = self.held.get(key) else { return };
         match held.phase() {
             Phase::Acting => match held.outcome.clone() {
@@ -383,8 +419,10 @@ impl Desk<'_> {
                 }
                 // Looks run beside each other, so that one that is slow keeps nobody else waiting; decisions do not.
                 let (looker, record) = (self.driver.looker.clone(), held.record.clone());
+                let namespace = namespace_of(&record.spec, &held.status()).unwrap_or_default();
+                let count = checks::may_be_a_storm(&self.driver.settings.bounds, &self.crowd, &namespace);
                 self.spawn(key, async move {
-                    let (scene, evidence) = looker.scene(&record).await;
+                    let (scene, evidence) = looker.scene(&record, count).await;
                     Finding::Scene(Box::new(scene), evidence, Instant::now())
                 });
             }
@@ -442,6 +480,7 @@ impl Desk<'_> {
             Some(held) => self.policy_now(&held.record.spec.policy.uid.clone(), now),
             None => return,
         };
+        self.count_the_crowd();
         let Some(held) = self.held.get(key) else { return };
         let before = held.status();
         let audit = self.driver.audit.ready().err().map(|why| why.to_string());
@@ -454,6 +493,8 @@ impl Desk<'_> {
             ledger: &self.ledger,
             shadow: &self.shadow,
             max_concurrent: self.driver.settings.max_concurrent,
+            bounds: &self.driver.settings.bounds,
+            crowd: &self.crowd,
             audit: audit.as_deref(),
             protections: self.driver.protections,
         };
@@ -508,6 +549,7 @@ impl Desk<'_> {
         let mark = Mark {
             at: entry.started_at,
             policy: PolicyKey::from(&record.spec.policy),
+            namespace: entry.target.namespace.clone(),
             subject: subject.uid.clone(),
             target: entry.target.uid.clone(),
             step: entry.step,
@@ -595,6 +637,7 @@ impl Desk<'_> {
             driver.metrics.recovered(&written.spec.policy.to_string(), since(received_at, driver.clock.now()));
         }
         if after.phase.is_terminal() {
+            self.ledger.judge(&written);
             driver.escalations.ended(&written, driver.clock.now());
             self.held.remove(key);
         } else if let Some(held) = self.held.get_mut(key) {
@@ -726,6 +769,12 @@ impl Desk<'_> {
         };
         if self.sweeping == Some(id) {
             self.sweeping = None;
+            if let Finding::Kept(archived) = finding {
+                // What another leader kept, or what was kept by a write whose answer was lost.
+                self.ledger.recall(archived.as_ref().map(|archived| archived.kept.clone()).unwrap_or_default());
+                self.archived = archived;
+            }
+            return true;
         }
         let Some(key) = self.started.remove(&id) else { return true };
         let (now, seen_now) = (self.driver.clock.now(), Instant::now());
@@ -733,7 +782,7 @@ impl Desk<'_> {
         held.busy = false;
         held.due = seen_now;
         match finding {
-            Finding::Failed => held.put_off(RETRY),
+            Finding::Kept(_) | Finding::Failed => held.put_off(RETRY),
             // Attended to next; until it is written, it is kept.
             Finding::Outcome(outcome) => held.outcome = Some(outcome),
             Finding::Unanswered(why) => {
@@ -809,6 +858,15 @@ impl Desk<'_> {
         }
     }
 
+    /// How much is in trouble; with many open records it is not counted anew for each of them.
+    fn count_the_crowd(&mut self) {
+        let now = Instant::now();
+        if self.counted_at.is_none_or(|at| now.duration_since(at) >= CROWD_AGE) {
+            self.crowd = Crowd::of(self.held.values().map(|held| &held.record));
+            self.counted_at = Some(now);
+        }
+    }
+
     fn put_off(&mut self, key: &ObjectKey, pause: Duration) {
         if let Some(held) = self.held.get_mut(key) {
             held.put_off(pause);
@@ -852,18 +910,47 @@ impl Desk<'_> {
         if self.sweeping.is_some() {
             return;
         }
+        self.deleted = false;
         let retention = SignedDuration::try_from(self.driver.settings.retention).unwrap_or(SignedDuration::MAX);
         let index = self.driver.records.index();
-        let old = index.ended_before(now.saturating_sub(retention).unwrap_or(now)).into_iter();
-        let old: Vec<_> = old.map(|key| (self.driver.api(&key), index.resource_version(&key), key)).collect();
-        if !old.is_empty() {
-            self.sweeping = Some(self.tasks.spawn(remove(old, self.driver.audit.clone())).id());
+        let old = index.ended_before(now.saturating_sub(retention).unwrap_or(now));
+        let gone = |key: &ObjectKey| old.contains(key) || !(self.held.contains_key(key) || index.contains(key));
+        let kept = self.ledger.kept(gone, now);
+        let is_kept = self.archived.as_ref().is_some_and(|archived| archived.kept == kept);
+        if old.is_empty() && is_kept {
+            return;
         }
+        let old: Vec<_> =
+            old.into_iter().map(|key| (self.driver.api(&key), index.resource_version(&key), key)).collect();
+        let (archive, archived) = (self.archive.clone(), self.archived.clone());
+        self.sweeping =
+            Some(self.tasks.spawn(keep_and_remove(archive, archived, kept, old, self.driver.audit.clone())).id());
     }
 }
 
-/// Removes records, each only as it was seen.
-async fn remove(old: Vec<(Api<Remediation>, Option<String>, ObjectKey)>, audit: Audit) -> Finding {
+/// Keeps what is to be kept, and only then removes records, each only as it was seen.
+async fn keep_and_remove(
+    archive: Archive,
+    archived: Option<Archived>,
+    kept: Kept,
+    old: Vec<(Api<Remediation>, Option<String>, ObjectKey)>,
+    audit: Audit,
+) -> Finding {
+    let Some(archived) = archived else {
+        let read = archive.read().await;
+        return Finding::Kept(read.map_err(|error| warn!(%error, "ConfigMap {LEDGER} was not read")).ok());
+    };
+    let archived = if archived.kept == kept {
+        archived
+    } else {
+        match archive.write(kept, archived).await {
+            Ok(archived) => archived,
+            Err(error) => {
+                warn!(%error, "what removed records did was not written into ConfigMap {LEDGER}; it is tried again");
+                return Finding::Kept(None);
+            }
+        }
+    };
     for (api, resource_version, key) in old {
         let preconditions = Some(Preconditions { resource_version, uid: None });
         let params = DeleteParams { preconditions, ..DeleteParams::default() };
@@ -877,7 +964,7 @@ async fn remove(old: Vec<(Api<Remediation>, Option<String>, ObjectKey)>, audit: 
             Err(_) => warn!(remediation = %key, "not removed: no answer in time"),
         }
     }
-    Finding::Failed
+    Finding::Kept(Some(archived))
 }
 
 fn is_open(record: &Remediation) -> bool {
@@ -886,8 +973,9 @@ fn is_open(record: &Remediation) -> bool {
 
 /// Whether a limit can still ask for what this record did.
 fn is_remembered(record: &Remediation, now: Timestamp) -> bool {
-    let journal = record.status.iter().flat_map(|status| &status.journal);
-    journal.into_iter().any(|entry| now.duration_since(entry.started_at) <= MEMORY)
+    let Some(status) = &record.status else { return false };
+    let mut times = status.journal.iter().map(|entry| entry.started_at).chain(status.ended_at);
+    !status.journal.is_empty() && times.any(|time| now.duration_since(time) <= MEMORY)
 }
 
 /// Whether a write with this answer may have been carried out, or be so later. A request that is refused as wrong is not.

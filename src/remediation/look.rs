@@ -11,13 +11,13 @@ use tokio::time::timeout;
 use super::{
     ask::{self, Answers},
     evidence::{self, LivingSubject},
-    world::{Evidence, PauseUnknown, Scene, Seen, SiblingNow},
+    world::{Evidence, PauseUnknown, Scene, Seen, SiblingNow, Workloads},
 };
 use crate::{
     api::{Action, Mode, Pause, PauseScope, Remediation, RemediationSpec, RemediationStatus, Step},
     clients::Monitors,
     clock::Clock,
-    target::{Health, Lookup, Pods, Resolved, Resolver, Unresolved, WorkloadState},
+    target::{Census, Health, Lookup, Pods, Resolved, Resolver, Unresolved, WorkloadState},
 };
 
 /// How long the API has for all that is asked about one record at a time.
@@ -30,6 +30,8 @@ pub struct Looker {
     pub client: Client,
     /// Who can be asked about the alerts of each source.
     pub monitors: Arc<BTreeMap<String, Monitors>>,
+    /// Counts workloads.
+    pub census: Census,
     /// Paramedic's own namespace, where a Pause may be for the whole cluster.
     pub own_namespace: String,
     /// The namespaces that nobody may touch.
@@ -41,16 +43,28 @@ pub struct Looker {
 }
 
 impl Looker {
-    /// What stands against acting beside the limits, and whether the alert fires; all asked at once.
-    pub async fn scene(&self, record: &Remediation) -> (Scene, Evidence) {
+    /// What stands against acting beside the limits, and whether the alert fires; all asked at once. How many workloads
+    /// there are is asked only where it matters.
+    pub async fn scene(&self, record: &Remediation, count: bool) -> (Scene, Evidence) {
         let status = record.status.clone().unwrap_or_default();
-        let (pause, evidence, target, siblings) = tokio::join!(
+        let (pause, evidence, target, siblings, workloads) = tokio::join!(
             self.pause(&record.spec, &status),
             self.alert(&record.spec, &status),
             self.target(&record.spec, &status),
-            self.siblings(&record.spec)
+            self.siblings(&record.spec),
+            self.workloads(&record.spec, &status, count)
         );
-        (Scene { siblings, pause, target }, evidence)
+        (Scene { siblings, pause, target, workloads }, evidence)
+    }
+
+    async fn workloads(&self, spec: &RemediationSpec, status: &RemediationStatus, count: bool) -> Option<Workloads> {
+        let namespace = namespace_of(spec, status).filter(|_| count)?;
+        let ask = async |place: Option<&str>| match timeout(LOOK_TIMEOUT, self.census.workloads(place)).await {
+            Ok(counted) => counted,
+            Err(_) => Err("the API did not answer in time".to_owned()),
+        };
+        let (in_namespace, in_all) = tokio::join!(ask(Some(&namespace)), ask(None));
+        Some(Workloads { in_namespace, in_all })
     }
 
     /// How the remediations stand that outrank this one: from the API itself, as a watch may not have brought one yet.
@@ -83,10 +97,8 @@ impl Looker {
     }
 
     async fn pause(&self, spec: &RemediationSpec, status: &RemediationStatus) -> Result<Option<String>, PauseUnknown> {
-        let known = status.subject.as_ref().map(|subject| subject.namespace.clone());
-        let named = crate::target::named(&spec.alert.labels, spec.target.kind).ok().map(|named| named.namespace);
         let mut namespaces = vec![self.own_namespace.clone()];
-        namespaces.extend(known.or(named).filter(|namespace| *namespace != self.own_namespace));
+        namespaces.extend(namespace_of(spec, status).filter(|namespace| *namespace != self.own_namespace));
         let lists = namespaces.iter().map(|namespace| async move {
             let api: Api<DeserializeGuard<Pause>> = Api::namespaced(self.client.clone(), namespace);
             match timeout(LOOK_TIMEOUT, api.list(&ListParams::default())).await {
@@ -192,6 +204,12 @@ impl Looker {
         let answers = Answers::of(self.monitors.get(&spec.source)?, spec).await;
         (!answers.is_empty()).then_some(answers)
     }
+}
+
+/// The namespace of a record's subject, as far as it is known.
+pub(super) fn namespace_of(spec: &RemediationSpec, status: &RemediationStatus) -> Option<String> {
+    let known = status.subject.as_ref().map(|subject| subject.namespace.clone());
+    known.or_else(|| crate::target::named(&spec.alert.labels, spec.target.kind).ok().map(|named| named.namespace))
 }
 
 /// Why the pauses of a namespace are not known.

@@ -119,6 +119,7 @@ impl Replicas {
         let mut config =
             Config { namespace: OWN.to_owned(), identity: format!("r{number}-{start}"), ..Config::default() };
         config.engine.max_concurrent = plan.max_concurrent;
+        config.limits.rate = Some(plan.rate);
         let way = || Faulty::new(self.stage.cluster.service(), link.clone());
         let patient = ClientBuilder::new(way(), OWN).with_layer(&replica::patience()).build();
         let peer = |peer: usize| {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::report::Answer;
 use crate::{
-    api::{ClusterRemediationPolicy, ObjectKey, Phase, Remediation, RemediationPolicy},
+    api::{Bounds, ClusterRemediationPolicy, ObjectKey, Phase, Remediation, RemediationPolicy},
     cli::{
         connect::{Cluster, Listed},
         exit::OperatorError,
@@ -14,7 +14,8 @@ use crate::{
     config::Config,
     policy::{Policy, PolicyResource},
     protections::Protections,
-    remediation::{Ledger, Looker, Observed, PolicyNow, RecordIndex, World, explain},
+    remediation::{Crowd, Ledger, Looker, Observed, PolicyNow, RecordIndex, World, explain},
+    target::Census,
 };
 
 /// The policies of the cluster that are in force by themselves; says which are not.
@@ -50,6 +51,8 @@ pub struct Scenery {
     shadow: Ledger,
     looker: Looker,
     max_concurrent: usize,
+    bounds: Bounds,
+    crowd: Crowd,
     clock: Clock,
 }
 
@@ -66,12 +69,15 @@ impl Scenery {
         let looker = Looker {
             client: cluster.client.clone(),
             monitors: Arc::new(monitors),
+            census: Census::new(cluster.client.clone()),
             own_namespace: config.namespace.clone(),
             protected: Arc::new(config.protected_namespaces.iter().cloned().collect()),
             evidence_max_age: config.evidence_max_age.get(),
             clock: clock.clone(),
         };
-        Ok(Self { index, records, ledger, shadow, looker, max_concurrent: config.engine.max_concurrent, clock })
+        let crowd = Crowd::of(&records);
+        let (max_concurrent, bounds) = (config.engine.max_concurrent, config.limits.clone());
+        Ok(Self { index, records, ledger, shadow, looker, max_concurrent, bounds, crowd, clock })
     }
 
     /// A record that is there.
@@ -92,17 +98,19 @@ impl Scenery {
     pub async fn decided(&self, record: &Remediation, is_there: bool, policy: &Policy) -> Answer {
         let key = ObjectKey::of(record);
         let status = record.status.clone().unwrap_or_default();
-        let (scene, evidence) = self.looker.scene(record).await;
+        let (scene, evidence) = self.looker.scene(record, true).await;
         let world = World {
             key: &key,
             cancel: None,
-            policy: &PolicyNow::InForce(Arc::new(policy.clone())),
+            policy: &PolicyNow::InForce(Arc::new(policy.clone().under(&self.bounds))),
             evidence: &evidence,
             audit: None,
             observed: Observed::Scene(Box::new(scene)),
             ledger: &self.ledger,
             shadow: &self.shadow,
             max_concurrent: self.max_concurrent,
+            bounds: &self.bounds,
+            crowd: &self.crowd,
             protections: Protections::default(),
         };
         let explained = explain(&record.spec, &status, &world, self.clock.now());

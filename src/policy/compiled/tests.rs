@@ -9,10 +9,20 @@ use crate::{
 };
 
 fn cluster(namespaces: &[&str]) -> ClusterRemediationPolicy {
-    let RemediationPolicySpec { mode, matchers, target, steps, limits, on_failure, priority } =
+    let RemediationPolicySpec { mode, matchers, target, steps, limits, schedule, on_failure, priority } =
         a_policy("restart-cart").spec;
     let namespaces = namespaces.iter().copied().map(str::to_owned).collect();
-    let spec = ClusterRemediationPolicySpec { namespaces, mode, matchers, target, steps, limits, on_failure, priority };
+    let spec = ClusterRemediationPolicySpec {
+        namespaces,
+        mode,
+        matchers,
+        target,
+        steps,
+        limits,
+        schedule,
+        on_failure,
+        priority,
+    };
     let metadata = ObjectMeta { name: Some("restart-cart".to_owned()), ..ObjectMeta::default() };
     ClusterRemediationPolicy { metadata, spec, status: None }
 }

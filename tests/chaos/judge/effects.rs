@@ -1,5 +1,7 @@
 //! What was done to the world: which entry of which journal announced it, and whether a limit allowed it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use paramedic::{
     api::{ActionOutcome, Phase},
@@ -135,6 +137,8 @@ impl Judge {
         self.twice(&effect);
         self.cooldown(&effect);
         self.rate(&effect);
+        self.rate_in_all(&effect);
+        self.recurrences(&effect);
         if let Met::Pod { ready: true, workload, .. } = met {
             self.availability(&effect, workload);
         }
@@ -185,6 +189,39 @@ impl Judge {
         if count > usize::try_from(rate.actions).unwrap_or(usize::MAX) {
             let what = format!("{key} was action {count} in {}; {} are allowed", rate.per, rate.actions);
             self.violated("rates are kept", what);
+        }
+    }
+
+    fn rate_in_all(&mut self, effect: &Effect) {
+        let Some(record) = self.records.get(&effect.record) else { return };
+        let (key, rate) = (record.key.clone(), self.plan.rate);
+        let from = effect.started_at - (rate.per.signed() - self.skews());
+        let in_window = self.effects.iter().filter(|other| other.started_at > from && self.counts(other));
+        let count = in_window.count() + 1;
+        if count > usize::try_from(rate.actions).unwrap_or(usize::MAX) {
+            let what = format!("{key} was action {count} of all in {}; {} are allowed", rate.per, rate.actions);
+            self.violated("rates are kept", what);
+        }
+    }
+
+    /// A policy leaves a subject to people on which it acted for too many records.
+    fn recurrences(&mut self, effect: &Effect) {
+        let Some(record) = self.records.get(&effect.record) else { return };
+        let (key, limit) = (record.key.clone(), record.spec.limits.give_up);
+        let from = effect.started_at - (limit.per.signed() - self.skews());
+        let same = |other: &&Effect| {
+            other.policy == effect.policy && other.subject == effect.subject && other.record != effect.record
+        };
+        // Each counts from when it first acted.
+        let mut first: BTreeMap<&str, Timestamp> = BTreeMap::new();
+        for other in self.effects.iter().filter(same).filter(|other| self.counts(other)) {
+            let at = first.entry(&other.record).or_insert(other.started_at);
+            *at = other.started_at.min(*at);
+        }
+        let count = first.values().filter(|at| **at > from).count();
+        if count >= usize::try_from(limit.recurrences).unwrap_or(usize::MAX) {
+            let what = format!("{key} acted after {count} others in {}; {} may", limit.per, limit.recurrences);
+            self.violated("a subject is left to people", what);
         }
     }
 
