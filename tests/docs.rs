@@ -112,11 +112,12 @@ fn reference() -> String {
     assert_eq!(cluster.len(), namespaced.len() + only_cluster.len(), "a cluster policy has every field of the other");
     format!(
         "\n### RemediationPolicy and ClusterRemediationPolicy\n\n{}\n### ClusterRemediationPolicy only\n\n{}\n\
-         ### Pause\n\n{}\n### Remediation: spec\n\nWritten when the alert arrives, and never changed.\n\n{}\n\
+         ### Pause\n\n{}\n### RemediationApproval\n\n{}\n### Remediation: spec\n\nWritten when the alert arrives, and never changed.\n\n{}\n\
          ### Remediation: status\n\n{}\n",
         table(&namespaced),
         table(&only_cluster),
         table(&rows("spec", &schema("Pause", "spec"))),
+        table(&rows("spec", &schema("RemediationApproval", "spec"))),
         table(&rows("spec", &schema("Remediation", "spec"))),
         table(&rows("status", &schema("Remediation", "status"))),
     )

@@ -15,7 +15,10 @@ use paramedic::{
     api::{ActionOutcome, Phase, Reason},
     policy::Origin,
     server::intake::Outcome,
-    telemetry::{Metrics, metrics::ApiErrorReason},
+    telemetry::{
+        Metrics,
+        metrics::{ApiErrorReason, PollOutcome},
+    },
 };
 use regex::Regex;
 use serde_json::Value;
@@ -37,6 +40,8 @@ fn exposition() -> String {
     let metrics = Metrics::new();
     metrics.alerts_received("prod", Outcome::Created, 1);
     metrics.alerts_truncated("prod", 1);
+    metrics.alerts_polled("prod", Outcome::Created, 1);
+    metrics.polled("prod", PollOutcome::Done);
     metrics.webhook(200, Duration::from_millis(3));
     metrics.policies(Origin::File, 1, 0);
     metrics.credentials_reload_failure("prod");
@@ -125,6 +130,7 @@ fn wrong_names(query: &str) -> Vec<String> {
     let scraped = ["job", "instance", "pod", "namespace"];
     let mut wrong = Vec::new();
     let mut known: BTreeSet<&str> = BTreeSet::from(scraped);
+    let matcher = Regex::new(r#"(\w+)\s*(?:=~|!~|!=|=)\s*""#).unwrap();
     let metric = Regex::new(r"\b(paramedic_\w+|process_\w+)(?:\{([^}]*)\})?").unwrap();
     for found in metric.captures_iter(query) {
         let Some(family) = by_series.get(&found[1]) else {
@@ -132,7 +138,6 @@ fn wrong_names(query: &str) -> Vec<String> {
             continue;
         };
         known.extend(family.labels.iter().map(String::as_str));
-        let matcher = Regex::new(r#"(\w+)\s*(?:=~|!~|!=|=)\s*""#).unwrap();
         for label in matcher.captures_iter(found.get(2).map_or("", |matchers| matchers.as_str())) {
             if !family.labels.contains(&label[1]) && !scraped.contains(&&label[1]) {
                 wrong.push(format!("{} has no label {}", &found[1], &label[1]));

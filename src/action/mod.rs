@@ -4,13 +4,18 @@
 //! Doing it twice is safe for every action here, as each is bound to the UID of what it was decided for. An action never
 //! decides whether it should be done.
 
+mod identity;
 mod restart_pod;
+mod rights;
 mod rollout_restart;
 
 use kube::Client;
 
+pub use identity::{client_of, user};
+pub use rights::{Right, rights};
+
 use crate::{
-    api::{Action, ActionOutcome, JournalEntry, ObjectKey},
+    api::{Action, ActionOutcome, JournalEntry, ObjectKey, ObjectRef},
     protections::{Protection, Protections},
     target::Resolved,
 };
@@ -56,6 +61,14 @@ impl Order<'_> {
     /// What marks the effect of this order, and of no other, where an effect can be marked.
     fn token(&self) -> String {
         format!("{}/{}/{}", self.record, self.uid, self.entry.step)
+    }
+}
+
+/// The object that an action is done to.
+pub fn acted_on<'a>(action: Action<'_>, resolved: &'a Resolved) -> &'a ObjectRef {
+    match action {
+        Action::RolloutRestart(_) => &resolved.subject.object,
+        Action::RestartPod(_) => &resolved.target,
     }
 }
 

@@ -205,7 +205,7 @@ fn some_at_most_a_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Resu
 }
 
 /// What a limit counts must still be on record, and records are not kept for ever.
-fn at_most_a_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<PositiveDuration, D::Error> {
+pub(super) fn at_most_a_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<PositiveDuration, D::Error> {
     let duration = PositiveDuration::deserialize(deserializer)?;
     if duration > DAY {
         return Err(serde::de::Error::custom(format!("`{duration}` is longer than the 24h that a limit may span")));
@@ -214,7 +214,7 @@ fn at_most_a_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Po
 }
 
 /// The same for the API server, so that `kubectl apply` refuses it.
-fn at_most_a_day_rule() -> serde_json::Value {
+pub(super) fn at_most_a_day_rule() -> serde_json::Value {
     serde_json::json!([{
         "rule": "duration(self) <= duration('24h')",
         "message": "is longer than the 24h that a limit may span",

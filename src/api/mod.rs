@@ -4,6 +4,7 @@
 //! itself is checked while it is read, so that every reader (a file, the API, `check`) refuses the same things, and can
 //! say where. No I/O. Of the rest of the crate it knows only `alert`, whose matchers a policy is written in.
 
+mod approval;
 mod bounds;
 mod crd;
 mod duration;
@@ -18,6 +19,7 @@ mod remediation;
 mod schedule;
 mod step;
 
+pub use approval::{Approval, ApprovalPolicy, Decision, RemediationApproval, RemediationApprovalSpec};
 pub use bounds::{Above, Bounds, EffectiveLimits, Storm};
 pub use crd::crds;
 pub use limits::{Breaker, GiveUp, Limits, PolicyLimits, Rate};
@@ -31,8 +33,8 @@ pub use policy::{
 pub use quantity::{CountOrPercent, PositiveDuration};
 pub use query::{NoSuchLabel, Query, QueryError};
 pub use remediation::{
-    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, CheckMade, ChecksMade, FIGURES_LENGTH, JournalEntry, Phase,
-    PolicyKind, PolicyRef, Reason, Remediation, RemediationSpec, RemediationStatus, Sibling,
+    ActionOutcome, AlertPhase, AlertRecord, AlertStatus, ApprovedBy, CheckMade, ChecksMade, FIGURES_LENGTH,
+    JournalEntry, Phase, PolicyKind, PolicyRef, Reason, Remediation, RemediationSpec, RemediationStatus, Sibling,
 };
 pub use schedule::{Closed, Days, Freeze, Moment, Schedule, Window, Zone};
 pub use step::{Action, RestartMethod, RestartPod, RolloutRestart, Step, Verify};

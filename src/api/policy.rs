@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EffectiveLimits, OnFailure, PolicyLimits, Schedule, Step, TargetKind};
+use super::{Approval, EffectiveLimits, OnFailure, PolicyLimits, Schedule, Step, TargetKind};
 use crate::alert::Matcher;
 
 /// What a policy does when it matches.
@@ -16,6 +16,8 @@ pub enum Mode {
     /// Records what would have been done, and whether it was needed. The default.
     #[default]
     DryRun,
+    /// Acts when somebody has approved the very plan; see `approval`.
+    RequireApproval,
     /// Acts.
     Enforce,
 }
@@ -51,6 +53,12 @@ macro_rules! policy_spec {
             pub matchers: Vec<Matcher>,
             /// What it acts on.
             pub target: TargetSpec,
+            /// The service account in whose name the actions are done: that of this name in the target's namespace;
+            /// Paramedic's own where it is absent. It needs the rights of the actions, and Paramedic the right to
+            /// impersonate it; `paramedic rbac` prints both.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
+            pub service_account_name: Option<String>,
             /// The ladder: the first step, and what to try next where a step did not help.
             #[schemars(length(min = 1, max = 8))]
             pub steps: Vec<Step>,
@@ -63,6 +71,9 @@ macro_rules! policy_spec {
             /// Who is told when a remediation failed. Nobody, but by Events and metrics, where it is absent.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub on_failure: Option<OnFailure>,
+            /// For the mode `RequireApproval`.
+            #[serde(default, skip_serializing_if = "is_default")]
+            pub approval: Approval,
             /// Of the policies that match one alert the one with the highest acts; the others wait until its
             /// remediation has ended, and leave the alert to it where it succeeded. Of the remediations that could act
             /// now the highest goes first, whatever their alerts. Default 0, from -1000 to 1000.
@@ -125,14 +136,21 @@ impl From<ClusterRemediationPolicySpec> for RemediationPolicySpec {
             mode,
             matchers,
             target,
+            service_account_name,
             steps,
             limits,
             schedule,
-            priority,
             on_failure,
+            approval,
+            priority,
         } = cluster;
-        Self { mode, matchers, target, steps, limits, schedule, on_failure, priority }
+        Self { mode, matchers, target, service_account_name, steps, limits, schedule, on_failure, approval, priority }
     }
+}
+
+/// What is as it is by default is not written, so that a policy's hash stays what it was before there was the field.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A field that is absent stays so, and a policy's hash what it was.

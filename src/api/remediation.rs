@@ -8,7 +8,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Limits, Mode, ObjectRef, OnFailure, Schedule, Step, TargetSpec, policy::is_zero};
+use super::{
+    Approval, Limits, Mode, ObjectKey, ObjectRef, OnFailure, Schedule, Step, TargetSpec,
+    policy::{is_default, is_zero},
+};
 use crate::alert::{Fingerprint, Labels, Matcher};
 
 /// What was decided when the alert arrived. Nobody can change it afterwards.
@@ -51,6 +54,11 @@ pub struct RemediationSpec {
     pub matchers: Vec<Matcher>,
     /// What the policy acts on.
     pub target: TargetSpec,
+    /// The service account in whose name the actions are done, in the target's namespace; Paramedic's own where it is
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub service_account_name: Option<String>,
     /// The namespaces that this remediation may touch: those of the policy that its source may name. `*` is all.
     #[schemars(length(max = 1024))]
     pub namespaces: Vec<String>,
@@ -65,6 +73,9 @@ pub struct RemediationSpec {
     /// Who is told when it failed, as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnFailure>,
+    /// How consent is asked for, as it was.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub approval: Approval,
     /// The policy's priority, as it was.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub priority: i32,
@@ -94,6 +105,14 @@ impl Sibling {
     /// Its key.
     pub fn key(&self) -> super::ObjectKey {
         super::ObjectKey { namespace: self.namespace.clone(), name: self.name.clone() }
+    }
+}
+
+impl RemediationSpec {
+    /// The service account in whose name something is done to an object of that namespace, unless it is Paramedic's own.
+    pub fn account(&self, namespace: &str) -> Option<ObjectKey> {
+        let name = self.service_account_name.clone()?;
+        Some(ObjectKey { namespace: namespace.to_owned(), name })
     }
 }
 
@@ -201,6 +220,10 @@ pub struct RemediationStatus {
     /// What will be or was done, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// The hash of the plan that somebody is asked to approve, or approved: of the action, its parameters, and the object
+    /// that it is done to, with its UID. SHA-256, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_hash: Option<String>,
     /// What was done: an entry is written before its action, and completed after it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -289,6 +312,19 @@ pub struct JournalEntry {
     /// What the API said, where that matters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Who approved it, where the policy asks for that: the approver, and the object that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<ApprovedBy>,
+}
+
+/// Whose consent an action was done on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovedBy {
+    /// The user.
+    pub approver: String,
+    /// The name of the `RemediationApproval`.
+    pub approval: String,
 }
 
 /// What came of an action.
@@ -341,6 +377,8 @@ pub enum Phase {
     Pending,
     /// Something stands against acting now; it is looked at again.
     Waiting,
+    /// Every check has passed, and somebody is asked to approve the plan.
+    AwaitingApproval,
     /// The journal has an entry, and its action is under way.
     Acting,
     /// The action was done; whether it helped is being watched.
@@ -363,9 +401,10 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Pending,
         Self::Waiting,
+        Self::AwaitingApproval,
         Self::Acting,
         Self::Verifying,
         Self::Observing,
@@ -400,6 +439,7 @@ impl Phase {
         match self {
             Self::Pending => "Pending",
             Self::Waiting => "Waiting",
+            Self::AwaitingApproval => "AwaitingApproval",
             Self::Acting => "Acting",
             Self::Verifying => "Verifying",
             Self::Observing => "Observing",
@@ -476,6 +516,14 @@ pub enum Reason {
     TargetChanged,
     /// Another remediation is about the same target.
     SameTarget,
+    /// Every check has passed, and somebody has to approve the plan.
+    ApprovalRequired,
+    /// Nobody approved the plan in time.
+    ApprovalExpired,
+    /// Somebody denied the plan.
+    ApprovalDenied,
+    /// Somebody approved the plan; every check is made again.
+    Approved,
     /// Somebody cancelled it.
     CancelRequested,
     /// The policy was deleted or disabled, or no longer says this.
@@ -538,6 +586,10 @@ impl Reason {
             Self::AuditUnavailable => "AuditUnavailable",
             Self::TargetChanged => "TargetChanged",
             Self::SameTarget => "SameTarget",
+            Self::ApprovalRequired => "ApprovalRequired",
+            Self::ApprovalExpired => "ApprovalExpired",
+            Self::ApprovalDenied => "ApprovalDenied",
+            Self::Approved => "Approved",
             Self::CancelRequested => "CancelRequested",
             Self::PolicyChanged => "PolicyChanged",
             Self::TimedOut => "TimedOut",

@@ -18,6 +18,9 @@ pub struct Args {
     /// The configuration that they will be under: what they ask beyond its ceilings is a problem.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Be content where there is no policy at all: without it that is a problem, as a wrong path would never be noticed.
+    #[arg(long)]
+    allow_empty: bool,
 }
 
 /// Runs the subcommand: one line a problem, as `file:line:column: field: message`; gives the exit code.
@@ -52,12 +55,19 @@ pub fn run(args: &Args) -> u8 {
     for (reference, problem) in &rejected {
         println!("{reference}: {problem}");
     }
-    if problems.is_empty() && rejected.is_empty() && above == 0 {
-        eprintln!("{}, no problems", counted(set.len()));
-        OK
-    } else {
-        PROBLEMS
+    if !problems.is_empty() || !rejected.is_empty() || above > 0 {
+        return PROBLEMS;
     }
+    if set.is_empty() && !args.allow_empty {
+        let paths: Vec<String> = args.paths.iter().map(|path| path.display().to_string()).collect();
+        println!(
+            "{}: no policy in it; in a folder, files that end in .yaml, .yml or .json are read (--allow-empty, if there may be none)",
+            paths.join(", ")
+        );
+        return PROBLEMS;
+    }
+    eprintln!("{}, no problems", counted(set.len()));
+    OK
 }
 
 fn counted(policies: usize) -> String {
@@ -76,8 +86,8 @@ mod tests {
     #[test]
     fn a_path_that_is_not_there_is_wrong_usage() {
         let nowhere = || PathBuf::from("/nowhere/at/all");
-        assert_eq!(run(&Args { paths: vec![nowhere()], config: None }), USAGE);
-        assert_eq!(run(&Args { paths: vec!["policies".into()], config: Some(nowhere()) }), USAGE);
+        assert_eq!(checked(vec![nowhere()], None, false), USAGE);
+        assert_eq!(checked(vec!["policies".into()], Some(nowhere()), false), USAGE);
     }
 
     #[test]
@@ -89,8 +99,22 @@ mod tests {
             Some(path)
         };
         let shipped = || vec![PathBuf::from("policies")];
-        assert_eq!(run(&Args { paths: shipped(), config: None }), OK);
-        assert_eq!(run(&Args { paths: shipped(), config: config("wide.yaml", "{cooldown: 1s}") }), OK);
-        assert_eq!(run(&Args { paths: shipped(), config: config("narrow.yaml", "{cooldown: 24h}") }), PROBLEMS);
+        assert_eq!(checked(shipped(), None, false), OK);
+        assert_eq!(checked(shipped(), config("wide.yaml", "{cooldown: 1s}"), false), OK);
+        assert_eq!(checked(shipped(), config("narrow.yaml", "{cooldown: 24h}"), false), PROBLEMS);
+    }
+
+    #[test]
+    fn where_there_is_no_policy_that_is_a_problem_unless_there_may_be_none() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("policy.txt"), "kind: RemediationPolicy").unwrap();
+        for path in [folder.path().to_owned(), "/dev/null".into()] {
+            let run = |allow_empty| checked(vec![path.clone()], None, allow_empty);
+            assert_eq!((run(false), run(true)), (PROBLEMS, OK), "{}", path.display());
+        }
+    }
+
+    fn checked(paths: Vec<PathBuf>, config: Option<PathBuf>, allow_empty: bool) -> u8 {
+        run(&Args { paths, config, allow_empty })
     }
 }

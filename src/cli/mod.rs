@@ -13,6 +13,7 @@ mod explain;
 mod leash;
 mod output;
 mod pause;
+mod rbac;
 mod resume;
 pub mod serve;
 mod status;
@@ -59,6 +60,8 @@ enum Command {
     Crd(crd::Args),
     /// Prints what makes a shell complete this program's arguments.
     Completions(completions::Args),
+    /// Prints the rights that policies in files need, and no others.
+    Rbac(rbac::Args),
     /// The application that `demo` lets fall ill.
     #[command(hide = true)]
     DemoApp(demo_app::Args),
@@ -97,6 +100,7 @@ pub fn run() -> ExitCode {
         Command::Audit(args) => audit::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args, command()),
+        Command::Rbac(args) => rbac::run(&args),
         Command::Leash(args) => leash::run(&args),
         Command::DemoApp(args) => return demo_app::run(&args),
     };

@@ -7,7 +7,7 @@ use axum::http::HeaderName;
 use super::{Access, AuditTo, Config, SourceConfig, UNAUTHENTICATED};
 use crate::{
     api::{Above, PositiveDuration},
-    policy::ALL_NAMESPACES,
+    policy::{are_namespaces, is_namespace},
 };
 
 /// Settings that cannot work, alone or together; each says what to do.
@@ -42,7 +42,7 @@ pub enum Contradiction {
         /// What was written.
         header: String,
     },
-    /// A list that allows nothing, or `*` among others.
+    /// A list that allows nothing, a name that cannot be, or `*` among others.
     #[error("source `{0}`: namespaces must list namespaces by name, or be [\"*\"] alone")]
     SourceNamespaces(String),
     /// A list that allows nothing.
@@ -125,6 +125,28 @@ pub enum Contradiction {
     /// Zero where nothing would ever happen.
     #[error("{0} must be more than zero")]
     Zero(&'static str),
+    /// No name of a namespace where one is needed.
+    #[error(
+        "namespace: `{0}` is no name that a namespace can have (lower-case letters, digits and `-`, 63 characters at most), \
+         so there can be no Lease in it"
+    )]
+    OwnNamespace(String),
+    /// What would protect nothing.
+    #[error(
+        "protectedNamespaces: `{0}` is no name that a namespace can have, and would protect none; list each by its name. To \
+         keep Paramedic from doing anything anywhere, create a Pause of the scope Cluster"
+    )]
+    ProtectedNamespace(String),
+    /// An address with what does not belong to it.
+    #[error("{list}[{index}].url {why}")]
+    UrlParts {
+        /// The list.
+        list: &'static str,
+        /// Its place in the list.
+        index: usize,
+        /// What is too much. Never the address itself: it may hold a password.
+        why: &'static str,
+    },
     /// A name that is empty.
     #[error("{0} is empty")]
     Empty(&'static str),
@@ -162,7 +184,12 @@ pub fn contradictions(config: &Config) -> Vec<Contradiction> {
     found.extend(config.limits.schedule.problem().map(Contradiction::Schedule));
     if config.namespace.is_empty() {
         found.push(Contradiction::Empty("namespace"));
+    } else if !is_namespace(&config.namespace) {
+        found.push(Contradiction::OwnNamespace(config.namespace.clone()));
     }
+    // Its own is one of them, and was looked at.
+    let protected = config.protected_namespaces.iter().filter(|name| **name != config.namespace && !is_namespace(name));
+    found.extend(protected.cloned().map(Contradiction::ProtectedNamespace));
     if config.identity.is_empty() {
         found.push(Contradiction::Empty("identity"));
     }
@@ -203,9 +230,7 @@ fn sources(sources: &[SourceConfig], found: &mut Vec<Contradiction>) {
                 }
             }
         }
-        let star = source.namespaces.iter().any(|namespace| namespace == ALL_NAMESPACES);
-        let empty = source.namespaces.iter().any(String::is_empty);
-        if source.namespaces.is_empty() || empty || (star && source.namespaces.len() > 1) {
+        if !are_namespaces(&source.namespaces) {
             found.push(Contradiction::SourceNamespaces(name.clone()));
         }
         if source.receivers.as_ref().is_some_and(Vec::is_empty) {
@@ -229,6 +254,7 @@ fn monitors(config: &Config, found: &mut Vec<Contradiction>) {
         if !url.parse().is_ok_and(|url| http(&url)) {
             found.push(Contradiction::Url { list, index, url: url.clone() });
         }
+        address(list, index, url, found);
         access(list, index, &with, found);
         if !known.contains(&source.as_str()) {
             let (source_name, known) = (source.clone(), known.join(", "));
@@ -248,6 +274,22 @@ fn receivers(config: &Config, found: &mut Vec<Contradiction>) {
             found.push(Contradiction::Receiver { index, receiver, source_name, allowed: allowed.join(", ") });
         }
     }
+}
+
+/// What an address may not have beside a host, a port and the prefix of the routes.
+fn address(list: &'static str, index: usize, url: &str, found: &mut Vec<Contradiction>) {
+    let Ok(url) = url.parse::<reqwest::Url>() else { return };
+    let path = url.path().trim_end_matches('/');
+    let why = if !url.username().is_empty() || url.password().is_some() {
+        "holds a user or a password, which logs would show; use basicAuth, whose password is in a file"
+    } else if url.query().is_some() || url.fragment().is_some() {
+        "has a query or a fragment, behind which no route can be asked; leave it off"
+    } else if ["/api/v1", "/api/v2", "/api/v1/alerts", "/api/v2/alerts"].iter().any(|route| path.ends_with(route)) {
+        "ends in a route of its API, to which Paramedic would add the route again; leave it off"
+    } else {
+        return;
+    };
+    found.push(Contradiction::UrlParts { list, index, why });
 }
 
 fn access(list: &'static str, index: usize, access: &Access, found: &mut Vec<Contradiction>) {
@@ -336,6 +378,42 @@ mod tests {
         let both = wrong("sources: [{name: g, tokenFile: /t, hmac: {secretFile: /s, header: 'no header'}}]");
         assert!(both[0].contains("exactly one of"), "{both:?}");
         assert!(both[1].contains("hmac.header: `no header`"), "{both:?}");
+    }
+
+    #[test]
+    fn an_address_has_no_route_no_query_and_no_password() {
+        let at = |url: &str| wrong(&format!("alertmanagers: [{{url: '{url}', source: unauthenticated}}]"));
+        for good in ["http://am:9093", "https://am.example.com/alertmanager/", "http://am/api/prefix"] {
+            assert_eq!(at(good), [""; 0], "{good}");
+        }
+        for (bad, why) in [
+            ("http://am:9093/api/v2", "ends in a route of its API"),
+            ("http://am:9093/prefix/api/v2/", "ends in a route of its API"),
+            ("http://am:9093/api/v2/alerts", "ends in a route of its API"),
+            ("http://am:9093?a=b", "a query"),
+            ("http://paramedic:s3cret@am:9093", "basicAuth"),
+        ] {
+            let problems = at(bad);
+            assert!(
+                problems.len() == 1 && problems[0].contains(why) && !problems[0].contains("s3cret"),
+                "{problems:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_namespace_protects_none_and_holds_no_lease() {
+        for pattern in ["*", "kube-*", "Kube-System", ""] {
+            let problems = wrong(&format!("protectedNamespaces: ['{pattern}', monitoring]"));
+            assert!(problems.len() == 1 && problems[0].contains("list each by its name"), "{pattern}: {problems:?}");
+        }
+        assert_eq!(wrong("protectedNamespaces: [kube-system]"), [""; 0]);
+        let problems = wrong("{namespace: Not A Ns, protectedNamespaces: [Not A Ns]}");
+        assert!(problems.len() == 1 && problems[0].starts_with("namespace: `Not A Ns`"), "{problems:?}");
+        let source =
+            |namespaces: &str| wrong(&format!("sources: [{{name: a, tokenFile: /t, namespaces: [{namespaces}]}}]"));
+        assert_eq!(source("shop, till"), [""; 0]);
+        assert!(source("'shop-*'")[0].contains("by name"), "{:?}", source("'shop-*'"));
     }
 
     #[test]

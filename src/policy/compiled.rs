@@ -69,7 +69,7 @@ pub enum Problem {
     /// A cluster policy with one.
     #[error("metadata.namespace is set, but a ClusterRemediationPolicy has none; it lists spec.namespaces")]
     ClusterPolicyInNamespace,
-    /// No namespaces, an empty one, or `*` among others.
+    /// No namespaces, one that cannot be, or `*` among others.
     #[error("spec.namespaces must list namespaces by name, or be [\"*\"] alone")]
     Namespaces,
     /// Matchers that any alert could satisfy.
@@ -78,6 +78,12 @@ pub enum Problem {
     /// No matcher at all.
     #[error("spec.match is empty: a policy must name its alerts")]
     NoMatcher,
+    /// A service account that no object of the API could be.
+    #[error(
+        "spec.serviceAccountName: `{0}` is no name that Kubernetes takes: lower-case letters, digits, `-` and `.`, \
+         beginning and ending with a letter or a digit, 253 characters at most"
+    )]
+    ServiceAccountName(String),
     /// An empty or overlong ladder.
     #[error("spec.steps has {0} steps; it must have 1 to 8")]
     Steps(usize),
@@ -172,9 +178,7 @@ impl Policy {
             generation,
         };
         let namespaces = policy.spec.namespaces.clone();
-        let listed = !namespaces.is_empty() && namespaces.iter().all(|namespace| !namespace.is_empty());
-        let all_alone = namespaces.len() == 1 || namespaces.iter().all(|namespace| namespace != ALL_NAMESPACES);
-        if !listed || !all_alone {
+        if !are_namespaces(&namespaces) {
             return Err(Problem::Namespaces);
         }
         let resumed_at = resumed_at(&policy.metadata);
@@ -193,8 +197,12 @@ impl Policy {
             let (value, dots) = (name.clone(), ", in parts joined by `.`");
             return Err(Problem::InvalidName { field: "name", value, dots, most: 253 });
         }
-        if let Some(value) = namespace.filter(|namespace| !(namespace.len() <= 63 && is_dns_label(namespace))) {
+        if let Some(value) = namespace.filter(|namespace| !is_namespace(namespace)) {
             return Err(Problem::InvalidName { field: "namespace", value: value.clone(), dots: "", most: 63 });
+        }
+        let account = spec.service_account_name.as_ref();
+        if let Some(account) = account.filter(|name| !(name.len() <= 253 && name.split('.').all(is_dns_label))) {
+            return Err(Problem::ServiceAccountName(account.clone()));
         }
         if spec.matchers.is_empty() {
             return Err(Problem::NoMatcher);
@@ -251,6 +259,20 @@ fn is_dns_label(text: &str) -> bool {
     text.starts_with(plain)
         && text.ends_with(plain)
         && text.chars().all(|character| plain(character) || character == '-')
+}
+
+/// Whether a namespace can have that name.
+pub(crate) fn is_namespace(text: &str) -> bool {
+    text.len() <= 63 && is_dns_label(text)
+}
+
+/// Whether that lists namespaces by name, or is [`ALL_NAMESPACES`] alone: a pattern would stand for none.
+pub(crate) fn are_namespaces(list: &[String]) -> bool {
+    match list {
+        [] => false,
+        [all] if all == ALL_NAMESPACES => true,
+        names => names.iter().all(|name| is_namespace(name)),
+    }
 }
 
 /// Whether a list of namespaces has this one.

@@ -32,7 +32,7 @@ pub fn check(paths: &[PathBuf]) -> (Vec<Policy>, Vec<FileProblem>) {
     let mut problems = Vec::new();
     for path in paths {
         match files(path) {
-            Err(error) => problems.push(FileProblem::whole(path, format!("cannot be read: {error}"))),
+            Err((path, error)) => problems.push(FileProblem::whole(&path, format!("cannot be read: {error}"))),
             Ok(files) => {
                 for file in files {
                     let (good, bad) = read(&file);
@@ -67,7 +67,7 @@ impl Contents {
             hash.update(bytes);
         };
         for path in paths {
-            let listed = files(path).map_err(|error| add(error.to_string().as_bytes()));
+            let listed = files(path).map_err(|(path, error)| add(format!("{}: {error}", path.display()).as_bytes()));
             for file in listed.unwrap_or_default() {
                 add(file.as_os_str().as_encoded_bytes());
                 match fs::read(&file) {
@@ -80,13 +80,31 @@ impl Contents {
     }
 }
 
-/// The files under a path, sorted.
-fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
-    if !fs::metadata(path)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
+/// The files under a path, sorted; or what cannot be looked at, and why.
+fn files(path: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+    under(path, &mut Vec::new())
+}
+
+/// The same, within folders that are being looked at already.
+fn under(path: &Path, above: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+    let at = |error| (path.to_owned(), error);
+    let metadata = fs::metadata(path).map_err(at)?;
+    if !metadata.is_dir() {
+        // Whoever opens a named pipe waits for its writer. What a shell hands over (`<(…)`, /dev/stdin) has one.
+        return if metadata.is_file() || path.starts_with("/dev") {
+            Ok(vec![path.to_owned()])
+        } else {
+            Err(at(io::Error::other("it is no regular file")))
+        };
     }
+    let real = fs::canonicalize(path).map_err(at)?;
+    if above.contains(&real) {
+        return Err(at(io::Error::other("the link leads back to a folder that it is in")));
+    }
+    above.push(real);
     let mut found = Vec::new();
-    let mut entries = fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
+    let entries = fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let mut entries = entries.map_err(at)?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         if entry.file_name().to_string_lossy().starts_with('.') {
@@ -94,12 +112,12 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
         }
         let path = entry.path();
         let known = path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known));
-        if fs::metadata(&path)?.is_dir() {
-            found.extend(files(&path)?);
-        } else if known {
-            found.push(path);
+        let is_folder = fs::metadata(&path).map_err(|error| (path.clone(), error))?.is_dir();
+        if known || is_folder {
+            found.extend(under(&path, above)?);
         }
     }
+    above.pop();
     Ok(found)
 }
 
@@ -192,6 +210,7 @@ fn policy(file: &Path, document: &str) -> Result<Policy, FileProblem> {
             Problem::InvalidName { field, .. } => field,
             Problem::NoName | Problem::NoNamespace | Problem::ClusterPolicyInNamespace => "metadata",
             Problem::Namespaces => "namespaces",
+            Problem::ServiceAccountName(_) => "serviceAccountName",
             Problem::NoMatcher | Problem::MatchesEverything | Problem::TooManyUnindexed { .. } => "match",
             Problem::Steps(_) | Problem::VerifiedTooLong(_) | Problem::RestartPodOfWorkload { .. } => "steps",
             Problem::Schedule(_) => "schedule",

@@ -10,7 +10,7 @@ mod store;
 mod watch;
 
 pub use compiled::{ALL_NAMESPACES, FILE_UID_PREFIX, Origin, Policy, Problem};
-pub(crate) use compiled::{covers, digest};
+pub(crate) use compiled::{are_namespaces, covers, digest, is_namespace};
 pub use file::{Contents, check, load};
 pub use set::{MAX_UNINDEXED, PolicySet};
 pub use store::{PolicyStore, Rejected};

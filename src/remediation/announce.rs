@@ -17,8 +17,9 @@ use kube::{
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::approval;
 use crate::{
-    api::{Phase, Remediation, RemediationStatus},
+    api::{Phase, Reason, Remediation, RemediationStatus},
     clock::Clock,
 };
 
@@ -26,6 +27,8 @@ use crate::{
 const QUEUE: usize = 256;
 /// What is said again so soon after the last time is counted on the same Event.
 const SERIES: SignedDuration = SignedDuration::from_mins(6);
+/// So much a note may say; the API takes 1 kB.
+const NOTE: usize = 1000;
 /// How long the API has for one.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -147,13 +150,15 @@ impl News {
 fn news(record: &Remediation, before: &RemediationStatus, after: &RemediationStatus) -> Option<News> {
     let type_ = match after.phase {
         Phase::Failed => "Warning",
-        Phase::Pending if before.phase != Phase::Verifying => return None,
+        // The next step, and somebody's consent, are news; another look is none.
+        Phase::Pending if before.phase != Phase::Verifying && after.reason != Some(Reason::Approved) => return None,
         _ => "Normal",
     };
     let reason = match (after.phase, after.reason) {
         (Phase::Acting, _) => "Remediating".to_owned(),
         (Phase::Verifying, _) => "Remediated".to_owned(),
         (Phase::Observing, _) => "WouldRemediate".to_owned(),
+        (Phase::AwaitingApproval, _) => "AwaitingApproval".to_owned(),
         (phase, None) => phase.as_str().to_owned(),
         (phase, Some(reason)) => format!("{}{}", phase.as_str(), reason.as_str()),
     };
@@ -168,6 +173,10 @@ fn news(record: &Remediation, before: &RemediationStatus, after: &RemediationSta
         what.unwrap_or_default(),
         record.spec.policy
     );
+    let note = match (after.phase, approval::command(record)) {
+        (Phase::AwaitingApproval, Some(command)) => how_to_approve(&note, &command),
+        _ => note,
+    };
     let own = record.object_ref(&());
     let regarding = after.target.as_ref().map_or_else(
         || own.clone(),
@@ -183,17 +192,25 @@ fn news(record: &Remediation, before: &RemediationStatus, after: &RemediationSta
     Some(News {
         type_,
         reason,
-        note: note.chars().take(1000).collect(),
+        note: note.chars().take(NOTE).collect(),
         action: after.journal.last().map_or_else(|| "Decide".to_owned(), |entry| entry.action.clone()),
         regarding,
         related: own,
     })
 }
 
+/// What an Event says about a plan, with a command to be pasted. Half a command is worse than none.
+fn how_to_approve(note: &str, command: &str) -> String {
+    let whole = format!("{note}; to approve: {command}");
+    if whole.len() <= NOTE {
+        return whole;
+    }
+    format!("{note}; how to approve is in docs/operations.md: its names are too long for an Event")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Reason;
 
     #[test]
     fn reasons_fit_into_an_event() {

@@ -46,6 +46,8 @@ struct Open {
     records: BTreeMap<ObjectKey, Arc<Remediation>>,
     /// What changed since the leader last looked. A set, so that it cannot grow beyond what there is.
     changed: BTreeSet<ObjectKey>,
+    /// Of which open records something else changed that they wait for.
+    woken: BTreeSet<ObjectKey>,
     /// While the watch lists: what it has brought so far.
     listing: Option<BTreeSet<ObjectKey>>,
 }
@@ -57,6 +59,8 @@ pub enum Change {
     Seen(Arc<Remediation>),
     /// It was deleted.
     Deleted(ObjectKey),
+    /// It is as it was, but what it may be waiting for is not.
+    Woken(ObjectKey),
 }
 
 impl RecordCache {
@@ -155,6 +159,16 @@ impl RecordCache {
         self.changed.notify_one();
     }
 
+    /// Something changed that this record may be waiting for; it is to be looked at.
+    pub fn wake(&self, key: ObjectKey) {
+        let mut held = self.lock();
+        if held.records.contains_key(&key) {
+            held.woken.insert(key);
+            drop(held);
+            self.changed.notify_one();
+        }
+    }
+
     /// Forgets a record that the API server does not know, whatever the watch brought.
     pub fn is_gone(&self, key: &ObjectKey) {
         self.remove(key, None);
@@ -177,13 +191,12 @@ impl RecordCache {
     pub fn take_changes(&self) -> Vec<Change> {
         let mut held = self.lock();
         let changed = std::mem::take(&mut held.changed);
-        changed
-            .into_iter()
-            .map(|key| match held.records.get(&key) {
-                Some(record) => Change::Seen(Arc::clone(record)),
-                None => Change::Deleted(key),
-            })
-            .collect()
+        let woken = std::mem::take(&mut held.woken);
+        let changed = changed.into_iter().map(|key| match held.records.get(&key) {
+            Some(record) => Change::Seen(Arc::clone(record)),
+            None => Change::Deleted(key),
+        });
+        changed.chain(woken.into_iter().map(Change::Woken)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {

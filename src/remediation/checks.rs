@@ -1,5 +1,6 @@
 //! The checks right before acting: a list of named stages, in the order in which they are made. Pure.
 
+pub mod figures;
 mod memory;
 mod priority;
 mod schedule;
@@ -10,7 +11,7 @@ use jiff::Timestamp;
 use super::{
     crowd::Crowd,
     ledger::{Limited, Whose},
-    world::{Evidence, InForce, PauseUnknown, Scene, World},
+    world::{Access, Evidence, InForce, PauseUnknown, Scene, World},
 };
 use crate::{
     action,
@@ -77,7 +78,7 @@ pub struct Admitted<'a> {
 type Stage = for<'a> fn(&Candidate<'a>, &Resolved) -> Result<(), Refusal>;
 
 /// The stages that need the target, in order. `rate` is last, so that nothing else can refuse after a slot is taken.
-const STAGES: [(&str, Stage); 14] = [
+const STAGES: [(&str, Stage); 15] = [
     ("opted out", opted_out),
     ("permitted", permitted),
     ("possible", possible),
@@ -91,11 +92,15 @@ const STAGES: [(&str, Stage); 14] = [
     ("concurrency", concurrency),
     ("availability", availability),
     ("rollout", rollout),
+    ("access", access),
     ("rate", rate),
 ];
 
+/// A check that needs no target.
+type First = fn(&Candidate<'_>) -> Result<(), Refusal>;
+
 /// The checks that come before the target is needed, in order; the target's own follows them.
-const FIRST: [(&str, fn(&Candidate<'_>) -> Result<(), Refusal>); 4] =
+const FIRST: [(&str, First); 4] =
     [("pause", pause), ("audit", audit), ("schedule", schedule::schedule), ("evidence", evidence)];
 
 /// The name of the check that the target was found.
@@ -485,6 +490,24 @@ fn rollout(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal
     }
 }
 
+/// Whether the API server would let it be done by whoever does it.
+fn access(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
+    let Some(action) = candidate.action(resolved) else { return Ok(()) };
+    for right in action::rights(action, &action::acted_on(action, resolved).kind) {
+        match candidate.scene.access.get(&right) {
+            Some(Access::Allowed) => {}
+            Some(Access::Refused(why)) => return Err(Refusal::end(Phase::Skipped, Reason::NotPermitted, why)),
+            Some(Access::Unknown { forbidden: true, why }) => return Err(Refusal::wait(Reason::Forbidden, why)),
+            Some(Access::Unknown { forbidden: false, why }) => return Err(Refusal::wait(Reason::ApiUnavailable, why)),
+            None => {
+                let why = format!("whether it may {right} was not asked");
+                return Err(Refusal::wait(Reason::ApiUnavailable, why));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Whether so much is in trouble that it matters how many workloads there are.
 pub(super) fn may_be_a_storm(bounds: &Bounds, crowd: &Crowd, namespace: &str) -> bool {
     storm::may_be(bounds.storm, crowd.in_namespace(namespace)) || storm::may_be(bounds.storm, crowd.in_all())
@@ -492,10 +515,12 @@ pub(super) fn may_be_a_storm(bounds: &Bounds, crowd: &Crowd, namespace: &str) ->
 
 /// What will be done, in words.
 pub fn plan(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
-    candidate.action(resolved).map(|action| action::plan(action, resolved)).unwrap_or_default()
+    let plan = candidate.action(resolved).map(|action| action::plan(action, resolved)).unwrap_or_default();
+    match candidate.spec.account(&resolved.target.namespace) {
+        Some(account) => format!("{plan}, as service account {account}"),
+        None => plan,
+    }
 }
-
-pub mod figures;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 //! those steps is the point of it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -23,10 +23,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
-    Change, Crowd, Kept, Ledger, Looker, MEMORY, Mark, RecordCache, Scene, Seen, Side,
+    Asked, Change, Crowd, Kept, Ledger, Looker, MEMORY, Mark, RecordCache, Scene, Seen, Side,
     announce::Announcer,
     archive::{Archive, ArchiveError, Archived, LEDGER},
     checks,
@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{
     action::{self, Order, Outcome},
-    api::{ActionOutcome, Bounds, ObjectKey, Phase, Remediation, RemediationStatus},
+    api::{ActionOutcome, Bounds, Mode, ObjectKey, Phase, Remediation, RemediationApproval, RemediationStatus},
     audit::{Audit, Event, What},
     clock::Clock,
     leader::{Handover, Term},
@@ -341,6 +341,11 @@ impl Desk<'_> {
                 // It has ended.
                 None => {}
             },
+            Change::Woken(key) => {
+                if let Some(held) = self.held.get_mut(&key).filter(|held| held.phase() == Phase::AwaitingApproval) {
+                    held.due = held.due.min(now);
+                }
+            }
         }
     }
 
@@ -420,13 +425,21 @@ impl Desk<'_> {
                 // Looks run beside each other, so that one that is slow keeps nobody else waiting; decisions do not.
                 let (looker, record) = (self.driver.looker.clone(), held.record.clone());
                 let namespace = namespace_of(&record.spec, &held.status()).unwrap_or_default();
-                let count = checks::may_be_a_storm(&self.driver.settings.bounds, &self.crowd, &namespace);
+                let workloads = checks::may_be_a_storm(&self.driver.settings.bounds, &self.crowd, &namespace);
+                let asked = Asked { consents: self.by_approval(&record), workloads };
                 self.spawn(key, async move {
-                    let (scene, evidence) = looker.scene(&record, count).await;
+                    let (scene, evidence) = looker.scene(&record, asked).await;
                     Finding::Scene(Box::new(scene), evidence, Instant::now())
                 });
             }
         }
+    }
+
+    /// Whether somebody has to approve what is done for a record: as its policy was, or as it is.
+    fn by_approval(&self, record: &Remediation) -> bool {
+        let spec = &record.spec;
+        let now = self.driver.policies.current().by_uid(&spec.policy.uid).map(|policy| policy.spec.mode);
+        spec.mode == Mode::RequireApproval || now == Some(Mode::RequireApproval)
     }
 
     /// Reads a record again whose written state is not certain. `false`: it is not there to be attended to.
@@ -619,7 +632,9 @@ impl Desk<'_> {
         if self.ledger.follow(key, after.phase) {
             self.wake_waiting(Instant::now());
         }
-        if (before.phase, before.reason) != (after.phase, after.reason) {
+        // Another plan is asked about in the same phase.
+        let told = (before.phase, before.reason, &before.plan_hash) != (after.phase, after.reason, &after.plan_hash);
+        if told {
             info!(remediation = %key, policy = %written.spec.policy, phase = after.phase.as_str(),
                 reason = after.reason.map(crate::api::Reason::as_str), message = after.message, "decided");
             driver.metrics.transition(after.phase, after.reason);
@@ -721,6 +736,11 @@ impl Desk<'_> {
             if bound < LEAST_TERM {
                 return not_begun("the term as leader is nearly over".to_owned());
             }
+            let account = record.spec.account(&order.entry.target.namespace);
+            let Some(client) = action::client_of(&client, account.as_ref()) else {
+                let message = Some("the policy's serviceAccountName is no name of a service account".to_owned());
+                return Finding::Outcome(Outcome { outcome: ActionOutcome::Refused, message });
+            };
             match timeout(bound, action::execute(client, action, &order)).await {
                 Ok(Outcome { outcome: ActionOutcome::Unknown, message }) => {
                     Finding::Unanswered(message.unwrap_or_default())
@@ -795,7 +815,10 @@ impl Desk<'_> {
             },
             Finding::Scene(scene, evidence, seen_at) => {
                 let fresh = seen_now.saturating_duration_since(seen_at) <= SCENE_AGE;
-                if !held.stale && fresh && matches!(held.phase(), Phase::Pending | Phase::Waiting) {
+                if !held.stale
+                    && fresh
+                    && matches!(held.phase(), Phase::Pending | Phase::Waiting | Phase::AwaitingApproval)
+                {
                     tokio::select! {
                         biased;
                         () = ended.cancelled() => return false,
@@ -922,14 +945,15 @@ impl Desk<'_> {
         }
         let old: Vec<_> =
             old.into_iter().map(|key| (self.driver.api(&key), index.resource_version(&key), key)).collect();
+        let (client, audit) = (self.driver.client.clone(), self.driver.audit.clone());
         let (archive, archived) = (self.archive.clone(), self.archived.clone());
-        self.sweeping =
-            Some(self.tasks.spawn(keep_and_remove(archive, archived, kept, old, self.driver.audit.clone())).id());
+        self.sweeping = Some(self.tasks.spawn(keep_and_remove(client, archive, archived, kept, old, audit)).id());
     }
 }
 
-/// Keeps what is to be kept, and only then removes records, each only as it was seen.
+/// Keeps what is to be kept, and only then removes records, each only as it was seen, and what people said to their plans.
 async fn keep_and_remove(
+    client: Client,
     archive: Archive,
     archived: Option<Archived>,
     kept: Kept,
@@ -951,6 +975,7 @@ async fn keep_and_remove(
             }
         }
     };
+    let mut removed = BTreeSet::new();
     for (api, resource_version, key) in old {
         let preconditions = Some(Preconditions { resource_version, uid: None });
         let params = DeleteParams { preconditions, ..DeleteParams::default() };
@@ -958,13 +983,33 @@ async fn keep_and_remove(
             Ok(Ok(_)) => {
                 info!(remediation = %key, "removed; its retention is over");
                 audit.note(Event::Removed { remediation: key.to_string() });
+                removed.insert(key);
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => {}
             Ok(Err(error)) => warn!(remediation = %key, why = chain(&error), "not removed"),
             Err(_) => warn!(remediation = %key, "not removed: no answer in time"),
         }
     }
+    remove_approvals(&client, &removed).await;
     Finding::Kept(Some(archived))
+}
+
+/// Removes what people said to the plans of records that are no more. What fails stays; it counts for nothing.
+async fn remove_approvals(client: &Client, removed: &BTreeSet<ObjectKey>) {
+    let namespaces: BTreeSet<&str> = removed.iter().map(|key| key.namespace.as_str()).collect();
+    for namespace in namespaces {
+        let api: Api<DeserializeGuard<RemediationApproval>> = Api::namespaced(client.clone(), namespace);
+        let Ok(Ok(listed)) = timeout(WRITE_TIMEOUT, api.list(&ListParams::default())).await else { continue };
+        for approval in listed.items.into_iter().filter_map(|DeserializeGuard(approval)| approval.ok()) {
+            let (name, remediation) = (approval.metadata.name.unwrap_or_default(), approval.spec.remediation);
+            if removed.contains(&ObjectKey { namespace: namespace.to_owned(), name: remediation }) {
+                let preconditions = Some(Preconditions { resource_version: None, uid: approval.metadata.uid });
+                let params = DeleteParams { preconditions, ..DeleteParams::default() };
+                let gone = timeout(WRITE_TIMEOUT, api.delete(&name, &params)).await;
+                debug!(namespace, name, removed = matches!(gone, Ok(Ok(_))), "an approval of a record that is no more");
+            }
+        }
+    }
 }
 
 fn is_open(record: &Remediation) -> bool {

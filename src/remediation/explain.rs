@@ -99,6 +99,7 @@ mod tests {
         concurrency: 0 of 1 run for the policy, 0 of 10 in all
         availability: 3 of 3 pods are ready, and the action ends one of them; minAvailable 50% asks for 2
         rollout: 3 of 3 pods are of the current template
+        access: may create pods/eviction
         rate: 0 of 5 actions in 1h
         "#);
     }

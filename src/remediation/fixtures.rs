@@ -4,23 +4,24 @@
 //! `MemoryLeak` names `cart-1`; a policy in `Enforce` restarts the pod, and then the whole rollout. Times are seconds
 //! after [`at`]`(0)`, at which the alert arrived.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::{
-    Crowd, Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow, QueryNow, Recovery, Scene, Seen,
-    SiblingNow, Workloads, World,
+    Access, Consent, Consents, Crowd, Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow,
+    QueryNow, Recovery, Scene, Seen, SiblingNow, Workloads, World,
     machine::{self},
 };
 use crate::{
+    action::{self, Right},
     alert::{Fingerprint, Labels},
     api::{
-        ActionOutcome, AlertPhase, AlertRecord, AlertStatus, Bounds, CountOrPercent, JournalEntry, Limits, Mode,
-        ObjectKey, ObjectRef, Phase, PolicyLimits, PositiveDuration, Rate, Reason, Remediation, RemediationPolicy,
-        RemediationPolicySpec, RemediationSpec, RemediationStatus, RestartMethod, RestartPod, RolloutRestart, Schedule,
-        Sibling, Step, TargetKind, TargetSpec, Verify,
+        ActionOutcome, AlertPhase, AlertRecord, AlertStatus, Approval, Bounds, CountOrPercent, Decision, JournalEntry,
+        Limits, Mode, ObjectKey, ObjectRef, Phase, PolicyLimits, PositiveDuration, Rate, Reason, Remediation,
+        RemediationPolicy, RemediationPolicySpec, RemediationSpec, RemediationStatus, RestartMethod, RestartPod,
+        RolloutRestart, Schedule, Sibling, Step, TargetKind, TargetSpec, Verify,
     },
     policy::Policy,
     target::{Health, Pods, Resolved, Rollout, Unresolved, Workload, WorkloadState},
@@ -124,6 +125,14 @@ pub(crate) fn resolved(pod_name: &str) -> Resolved {
     }
 }
 
+/// Everything that an action could need is allowed.
+pub(crate) fn all_allowed() -> BTreeMap<Right, Access> {
+    let steps = [restart_pod(), delete_pod(), rollout_restart()];
+    let kinds = ["Deployment", "StatefulSet", "DaemonSet"];
+    let of_step = |step: &Step| kinds.map(|kind| action::rights(step.action().unwrap(), kind)).concat();
+    steps.iter().flat_map(of_step).map(|right| (right, Access::Allowed)).collect()
+}
+
 // ---- policies
 
 /// A policy of the API that enforces the usual ladder.
@@ -132,9 +141,11 @@ pub(crate) fn a_policy(name: &str) -> PolicyFixture {
         mode: Mode::Enforce,
         matchers: vec!["alertname=\"MemoryLeak\"".parse().unwrap()],
         target: TargetSpec { kind: TargetKind::Pod, allow_scrape_target: false },
+        service_account_name: None,
         steps: vec![restart_pod(), rollout_restart()],
         limits: PolicyLimits::default(),
         schedule: Schedule::default(),
+        approval: Approval::default(),
         priority: 0,
         on_failure: None,
     };
@@ -240,10 +251,12 @@ pub(crate) fn a_record_of(policy: &Policy) -> RecordFixture {
         mode: policy.spec.mode,
         matchers: policy.spec.matchers.clone(),
         target: policy.spec.target,
+        service_account_name: policy.spec.service_account_name.clone(),
         namespaces: policy.namespaces.clone(),
         steps: policy.spec.steps.clone(),
         limits: policy.limits.clone(),
         schedule: policy.spec.schedule.clone(),
+        approval: policy.spec.approval,
         priority: policy.spec.priority,
         outranked_by: Vec::new(),
         on_failure: None,
@@ -333,6 +346,15 @@ impl RecordFixture {
         self.journal(ActionOutcome::Running, since).in_phase(Phase::Acting, since)
     }
 
+    /// Somebody is asked to approve the eviction of its pod, for an hour.
+    pub(crate) fn awaiting(mut self, since: i64) -> Self {
+        self.spec.mode = Mode::RequireApproval;
+        let asked = a_world().next(&self, since);
+        assert_eq!(asked.status.phase, Phase::AwaitingApproval, "{:?}", asked.status);
+        self.status = asked.status;
+        self
+    }
+
     /// Its action was done, and its subject is watched.
     pub(crate) fn verifying(self, since: i64) -> Self {
         self.journal(ActionOutcome::Done, since).in_phase(Phase::Verifying, since)
@@ -354,6 +376,7 @@ impl RecordFixture {
             ended_at: (outcome != ActionOutcome::Running).then(|| at(started)),
             outcome,
             message: None,
+            approved_by: None,
         });
         self
     }
@@ -455,6 +478,8 @@ pub(crate) fn a_world() -> WorldFixture {
         evidence: Evidence::Firing,
         pause: Ok(None),
         target: Ok(resolved("cart-1")),
+        access: all_allowed(),
+        consents: Consents::Said(Vec::new()),
         observed: None,
         cancel: None,
         ledger: Ledger::default(),
@@ -474,6 +499,8 @@ pub(crate) struct WorldFixture {
     pub(crate) evidence: Evidence,
     pub(crate) pause: Result<Option<String>, PauseUnknown>,
     pub(crate) target: Result<Resolved, Unresolved>,
+    pub(crate) access: BTreeMap<Right, Access>,
+    pub(crate) consents: Consents,
     pub(crate) observed: Option<Observed>,
     pub(crate) cancel: Option<String>,
     pub(crate) ledger: Ledger,
@@ -569,6 +596,26 @@ impl WorldFixture {
         self
     }
 
+    /// Somebody says that to the plan that the record awaits an answer to, so many seconds after the alert arrived.
+    pub(crate) fn says(mut self, decision: Decision, record: &RecordFixture, seconds: i64) -> Self {
+        let consent = Consent {
+            name: format!("{}-abcde", record.key.name),
+            remediation: record.key.name.clone(),
+            policy: record.policy(),
+            plan_hash: record.status.plan_hash.clone().unwrap(),
+            target_uid: record.status.target.clone().unwrap().uid,
+            decision,
+            approver: "kim".to_owned(),
+            comment: None,
+            at: at(seconds),
+        };
+        match &mut self.consents {
+            Consents::Said(said) => said.push(consent),
+            other => *other = Consents::Said(vec![consent]),
+        }
+        self
+    }
+
     /// One more of those that outrank the record, of priority 10.
     pub(crate) fn sibling(self, phase: Phase) -> Self {
         self.sibling_now(SiblingNow::There { priority: 10, dry_run: false, phase })
@@ -596,6 +643,12 @@ impl WorldFixture {
     pub(crate) fn workloads(mut self, in_namespace: Result<usize, &str>, in_all: Result<usize, &str>) -> Self {
         let said = |number: Result<usize, &str>| number.map_err(str::to_owned);
         self.workloads = Some(Workloads { in_namespace: said(in_namespace), in_all: said(in_all) });
+        self
+    }
+
+    /// The API server says that to every right.
+    pub(crate) fn access(mut self, answer: &Access) -> Self {
+        self.access.values_mut().for_each(|access| *access = answer.clone());
         self
     }
 
@@ -645,8 +698,8 @@ impl WorldFixture {
     pub(crate) fn with<T>(&self, key: &ObjectKey, then: impl FnOnce(&World<'_>) -> T) -> T {
         let scene = || {
             let (siblings, pause, target) = (self.siblings.clone(), self.pause.clone(), self.target.clone());
-            let workloads = self.workloads.clone();
-            Observed::Scene(Box::new(Scene { siblings, pause, target, workloads }))
+            let (access, consents, workloads) = (self.access.clone(), self.consents.clone(), self.workloads.clone());
+            Observed::Scene(Box::new(Scene { siblings, pause, target, access, consents, workloads }))
         };
         let world = World {
             key,

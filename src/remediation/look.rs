@@ -9,12 +9,17 @@ use kube::{Api, Client, api::ListParams, core::DeserializeGuard};
 use tokio::time::timeout;
 
 use super::{
+    Consent, Consents, Reviewer,
     ask::{self, Answers},
     evidence::{self, LivingSubject},
-    world::{Evidence, PauseUnknown, Scene, Seen, SiblingNow, Workloads},
+    world::{Access, Evidence, PauseUnknown, Scene, Seen, SiblingNow, Workloads},
 };
 use crate::{
-    api::{Action, Mode, Pause, PauseScope, Remediation, RemediationSpec, RemediationStatus, Step},
+    action::{self, Right},
+    api::{
+        Action, GROUP, Mode, ObjectKey, Pause, PauseScope, Remediation, RemediationApproval, RemediationSpec,
+        RemediationStatus, Step,
+    },
     clients::Monitors,
     clock::Clock,
     target::{Census, Health, Lookup, Pods, Resolved, Resolver, Unresolved, WorkloadState},
@@ -28,6 +33,8 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Looker {
     /// A client that does not retry by itself.
     pub client: Client,
+    /// Asks what would be refused.
+    pub reviewer: Reviewer,
     /// Who can be asked about the alerts of each source.
     pub monitors: Arc<BTreeMap<String, Monitors>>,
     /// Counts workloads.
@@ -42,19 +49,68 @@ pub struct Looker {
     pub clock: Clock,
 }
 
+/// What is asked beside what is always asked, for a record whose limits care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// What people said to its plans: somebody has to approve.
+    pub consents: bool,
+    /// How many workloads there are: so many are in trouble that it matters.
+    pub workloads: bool,
+}
+
 impl Looker {
-    /// What stands against acting beside the limits, and whether the alert fires; all asked at once. How many workloads
-    /// there are is asked only where it matters.
-    pub async fn scene(&self, record: &Remediation, count: bool) -> (Scene, Evidence) {
+    /// What stands against acting beside the limits, and whether the alert fires; all asked at once.
+    pub async fn scene(&self, record: &Remediation, asked: Asked) -> (Scene, Evidence) {
         let status = record.status.clone().unwrap_or_default();
-        let (pause, evidence, target, siblings, workloads) = tokio::join!(
+        let (pause, evidence, (target, access), siblings, consents, workloads) = tokio::join!(
             self.pause(&record.spec, &status),
             self.alert(&record.spec, &status),
-            self.target(&record.spec, &status),
+            self.permitted_target(&record.spec, &status),
             self.siblings(&record.spec),
-            self.workloads(&record.spec, &status, count)
+            self.consents(record, asked.consents),
+            self.workloads(&record.spec, &status, asked.workloads)
         );
-        (Scene { siblings, pause, target, workloads }, evidence)
+        (Scene { siblings, pause, target, access, consents, workloads }, evidence)
+    }
+
+    /// The target, and whether what the steps do to it would be let through.
+    async fn permitted_target(
+        &self,
+        spec: &RemediationSpec,
+        status: &RemediationStatus,
+    ) -> (Result<Resolved, Unresolved>, BTreeMap<Right, Access>) {
+        let target = self.target(spec, status).await;
+        let Ok(resolved) = &target else { return (target, BTreeMap::new()) };
+        let mut rights = BTreeMap::new();
+        for action in spec.steps.iter().filter_map(Step::action) {
+            let object = action::acted_on(action, resolved);
+            rights.extend(action::rights(action, &object.kind).into_iter().map(|right| (right, object)));
+        }
+        let account = spec.account(&resolved.target.namespace);
+        let access = self.reviewer.review(account.as_ref(), rights).await;
+        (target, access)
+    }
+
+    /// What people said to the record's plans. Asked live: what a watch says may be older than a denial.
+    async fn consents(&self, record: &Remediation, by_approval: bool) -> Consents {
+        if !by_approval {
+            return Consents::Unasked;
+        }
+        let key = ObjectKey::of(record);
+        let api: Api<DeserializeGuard<RemediationApproval>> = Api::namespaced(self.client.clone(), &key.namespace);
+        match timeout(LOOK_TIMEOUT, api.list(&ListParams::default())).await {
+            Ok(Ok(list)) => said(list.items, &key),
+            Ok(Err(kube::Error::Api(status))) if status.code == 403 => Consents::Unknown {
+                forbidden: true,
+                why: format!(
+                    "Paramedic's service account may not list remediationapprovals.{GROUP} in namespace {}; give it \
+                     that right: {}",
+                    key.namespace, status.message
+                ),
+            },
+            Ok(Err(error)) => Consents::Unknown { forbidden: false, why: error.to_string() },
+            Err(_) => Consents::Unknown { forbidden: false, why: "the API did not answer in time".to_owned() },
+        }
     }
 
     async fn workloads(&self, spec: &RemediationSpec, status: &RemediationStatus, count: bool) -> Option<Workloads> {
@@ -206,6 +262,25 @@ impl Looker {
     }
 }
 
+/// What these say to a record's plans. One that cannot be read may be a denial, so it is named instead.
+fn said(approvals: Vec<DeserializeGuard<RemediationApproval>>, key: &ObjectKey) -> Consents {
+    let mut consents = Vec::new();
+    for DeserializeGuard(approval) in approvals {
+        match approval {
+            Ok(approval) => consents.extend(Consent::of(approval).filter(|consent| consent.remediation == key.name)),
+            Err(invalid) => {
+                let name = invalid.metadata.name.as_deref().unwrap_or_default();
+                let why = format!(
+                    "RemediationApproval {}/{name} cannot be read: {}; delete it",
+                    key.namespace, invalid.error
+                );
+                return Consents::Unknown { forbidden: false, why };
+            }
+        }
+    }
+    Consents::Said(consents)
+}
+
 /// The namespace of a record's subject, as far as it is known.
 pub(super) fn namespace_of(spec: &RemediationSpec, status: &RemediationStatus) -> Option<String> {
     let known = status.subject.as_ref().map(|subject| subject.namespace.clone());
@@ -315,6 +390,7 @@ mod tests {
             ended_at: Some(Timestamp::UNIX_EPOCH),
             outcome: ActionOutcome::Done,
             message: None,
+            approved_by: None,
         };
         RemediationStatus { journal: vec![entry], ..RemediationStatus::default() }
     }

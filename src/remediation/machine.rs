@@ -8,13 +8,15 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
-    checks::{self, Candidate, Refusal},
+    approval::{self, Answer},
+    checks::{self, Admitted, Candidate, Refusal},
     ledger::after,
-    world::{Evidence, InForce, Observed, PolicyNow, QueryNow, Recovery, Seen, World},
+    world::{Evidence, InForce, Observed, PolicyNow, QueryNow, Recovery, Scene, Seen, World},
 };
 use crate::{
+    action,
     api::{
-        Action, ActionOutcome, JournalEntry, Mode, Phase, Reason, RemediationSpec, RemediationStatus, Step,
+        ActionOutcome, JournalEntry, Mode, ObjectRef, Phase, Reason, RemediationSpec, RemediationStatus, Step,
         TOTAL_TIMEOUT, Verify,
     },
     policy::Policy,
@@ -80,6 +82,7 @@ pub fn next(spec: &RemediationSpec, status: &RemediationStatus, world: &World<'_
     match status.phase {
         Phase::Verifying => record.verifying(),
         Phase::Observing => record.observing(),
+        Phase::AwaitingApproval => record.awaiting(),
         _ => record.pending(),
     }
 }
@@ -103,13 +106,10 @@ impl Record<'_> {
                 return self.wait(Reason::PolicyUnavailable, why.to_owned(), None);
             }
         };
-        if let Some(changed) = changed(self.spec, policy) {
-            return self.policy_changed(changed);
-        }
-        let in_force = InForce::of(self.spec, policy, self.world.bounds);
-        if in_force.mode == Mode::Disabled {
-            return self.policy_changed("the policy is disabled");
-        }
+        let in_force = match self.still(policy) {
+            Ok(in_force) => in_force,
+            Err(why) => return self.policy_changed(why),
+        };
         if let Evidence::Clear { .. } = self.world.evidence {
             return self.cleared();
         }
@@ -134,32 +134,38 @@ impl Record<'_> {
         if self.status.journal.len() >= JOURNAL_LENGTH {
             return self.end(Phase::Failed, Reason::NotHelped, self.journal_full());
         }
-        let resolved = admitted.resolved;
-        let action = self.step(admitted.step).and_then(Step::action);
-        let acted_on = match action {
-            Some(Action::RolloutRestart(_)) => resolved.subject.object.clone(),
-            _ => resolved.target.clone(),
+        let Some(plan) = self.plan(&candidate, &admitted) else {
+            return self.end(Phase::Failed, Reason::ActionFailed, format!("the record has no step {}", admitted.step));
         };
-        let plan = checks::plan(&candidate, resolved);
+        let mut approved_by = None;
+        if in_force.mode == Mode::RequireApproval {
+            match self.answer(&plan, &in_force, scene) {
+                Answer::Approved(consent) => approved_by = Some(consent.approved_by()),
+                Answer::Denied(consent) => return self.denied(&consent.said()),
+                Answer::None => return self.ask(plan, &in_force),
+                Answer::Unknown { forbidden, why } => {
+                    let reason = if forbidden { Reason::Forbidden } else { Reason::ApiUnavailable };
+                    return self.wait(reason, format!("whether the plan is approved cannot be told: {why}"), None);
+                }
+            }
+        }
         let dry_run = in_force.mode == Mode::DryRun;
         let mut status = if dry_run {
-            self.entering(Phase::Observing, None, format!("would {plan}"))
+            self.entering(Phase::Observing, None, format!("would {}", plan.words))
         } else {
-            self.entering(Phase::Acting, Reason::InProgress, plan.clone())
+            self.entering(Phase::Acting, Reason::InProgress, plan.words.clone())
         };
-        status.target = Some(acted_on.clone());
-        status.subject = Some(resolved.subject.object.clone());
-        status.step = admitted.step;
-        status.plan = Some(plan);
         status.journal.push(JournalEntry {
-            step: admitted.step,
-            action: action.map(Action::name).unwrap_or_default().to_owned(),
-            target: acted_on,
+            step: plan.step,
+            action: plan.action.to_owned(),
+            target: plan.target.clone(),
             started_at: self.now,
             ended_at: dry_run.then_some(self.now),
             outcome: if dry_run { ActionOutcome::DryRun } else { ActionOutcome::Running },
             message: None,
+            approved_by,
         });
+        plan.enter(&mut status, in_force.mode);
         let effect = if dry_run { Effect::LookAgain(after(self.now, OBSERVE_INTERVAL)) } else { Effect::Act };
         self.with_checks(&candidate, Next { status, effect })
     }
@@ -172,11 +178,36 @@ impl Record<'_> {
         next
     }
 
+    /// What would be done; `None` where the record has no such step.
+    fn plan(&self, candidate: &Candidate<'_>, admitted: &Admitted<'_>) -> Option<Plan> {
+        let Admitted { resolved, step } = *admitted;
+        let action = self.step(step)?.action()?;
+        let target = action::acted_on(action, resolved).clone();
+        Some(Plan {
+            step,
+            action: action.name(),
+            words: checks::plan(candidate, resolved),
+            hash: approval::plan_hash(self.world.key, self.spec, step, action, &target),
+            subject: resolved.subject.object.clone(),
+            target,
+        })
+    }
+
+    /// What of the policy is in force for the record; an error where the record cannot follow what the policy says now.
+    fn still(&self, policy: &Policy) -> Result<InForce, &'static str> {
+        if let Some(changed) = changed(self.spec, policy) {
+            return Err(changed);
+        }
+        let in_force = InForce::of(self.spec, policy, self.world.bounds);
+        if in_force.mode == Mode::Disabled { Err("the policy is disabled") } else { Ok(in_force) }
+    }
+
     /// Whether it has waited for longer than anything may, whatever for. Each reason begins the phase anew, so it is what
     /// is left of the record's age without the time that counts for the other time-out.
     fn overdue(&self) -> bool {
         let age = self.now.duration_since(self.spec.alert.received_at);
-        self.status.phase == Phase::Waiting && age.saturating_sub(self.active()) > WAITING_TIMEOUT
+        matches!(self.status.phase, Phase::Waiting | Phase::AwaitingApproval)
+            && age.saturating_sub(self.active()) > WAITING_TIMEOUT
     }
 
     fn waited_too_long(&self) -> Next {
@@ -191,7 +222,7 @@ impl Record<'_> {
         format!("its journal has {JOURNAL_LENGTH} actions, as many as it may{}", last.unwrap_or_default())
     }
 
-    fn refused(&self, refusal: Refusal, scene: &super::world::Scene) -> Next {
+    fn refused(&self, refusal: Refusal, scene: &Scene) -> Next {
         let Refusal { phase, reason, message, until } = refusal;
         if phase == Phase::Waiting {
             let unresolved_since = self.status.reason == Some(Reason::TargetUnresolved);
@@ -364,7 +395,9 @@ impl Record<'_> {
                 Mode::DryRun => {}
                 Mode::Disabled => return self.policy_changed("the policy is disabled"),
                 // The next notice begins a record that may act.
-                Mode::Enforce => return self.policy_changed("the policy is no dry run any more"),
+                Mode::RequireApproval | Mode::Enforce => {
+                    return self.policy_changed("the policy is no dry run any more");
+                }
             },
             PolicyNow::InForce(_) | PolicyNow::Unseen => {}
         }
@@ -507,6 +540,28 @@ impl Record<'_> {
     }
 }
 
+/// What would be done.
+struct Plan {
+    step: u32,
+    action: &'static str,
+    /// In words.
+    words: String,
+    hash: String,
+    target: ObjectRef,
+    subject: ObjectRef,
+}
+
+impl Plan {
+    /// Writes down what is planned. The hash only where somebody is asked about it.
+    fn enter(self, status: &mut RemediationStatus, mode: Mode) {
+        status.step = self.step;
+        status.target = Some(self.target);
+        status.subject = Some(self.subject);
+        status.plan = Some(self.words);
+        status.plan_hash = (mode == Mode::RequireApproval).then_some(self.hash);
+    }
+}
+
 /// How a policy differs from what a record was compiled with, in what a record cannot follow.
 fn changed(spec: &RemediationSpec, policy: &Policy) -> Option<&'static str> {
     if spec.policy.hash == policy.reference.hash {
@@ -517,6 +572,9 @@ fn changed(spec: &RemediationSpec, policy: &Policy) -> Option<&'static str> {
     }
     if spec.target != policy.spec.target {
         return Some("the policy's target changed");
+    }
+    if spec.service_account_name != policy.spec.service_account_name {
+        return Some("the policy's service account changed");
     }
     (!policy.matches(&spec.alert.labels)).then_some("the policy does not match the alert any more")
 }
@@ -540,6 +598,7 @@ fn retry_after(reason: Reason, waited: SignedDuration) -> SignedDuration {
     SignedDuration::from_secs((waited.as_secs() / 4).clamp(least, most))
 }
 
+mod awaiting;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! What the state machine is told about the world. Plain values; nothing here asks anybody.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Crowd, Ledger};
+use super::{Consents, Crowd, Ledger};
 use crate::{
+    action::Right,
     api::{
-        ActionOutcome, Bounds, Breaker, CountOrPercent, EffectiveLimits, Limits, Mode, ObjectKey, Phase, Rate,
-        RemediationSpec, Schedule,
+        ActionOutcome, Approval, Bounds, Breaker, CountOrPercent, EffectiveLimits, Limits, Mode, ObjectKey, Phase,
+        Rate, RemediationSpec, Schedule,
     },
     policy::Policy,
     protections::Protections,
@@ -87,6 +88,10 @@ pub struct Scene {
     pub pause: Result<Option<String>, PauseUnknown>,
     /// The target.
     pub target: Result<Resolved, Unresolved>,
+    /// Whether the API server would let the actions be done, by the rights that they need.
+    pub access: BTreeMap<Right, Access>,
+    /// What people said to the record's plans, where its policy asks for that.
+    pub consents: Consents,
     /// How many workloads there are; `None` where nothing asked for it.
     pub workloads: Option<Workloads>,
 }
@@ -98,6 +103,22 @@ pub struct Workloads {
     pub in_namespace: Result<usize, String>,
     /// In the cluster.
     pub in_all: Result<usize, String>,
+}
+
+/// Whether the API server would let something be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It would be let through.
+    Allowed,
+    /// It would be refused, and what to do about it.
+    Refused(String),
+    /// Nobody can tell.
+    Unknown {
+        /// Paramedic may not ask, which will not pass by itself.
+        forbidden: bool,
+        /// What was said instead.
+        why: String,
+    },
 }
 
 /// What a look at a subject shows after an action.
@@ -194,6 +215,8 @@ pub struct World<'a> {
 pub struct InForce {
     /// The mode.
     pub mode: Mode,
+    /// For the mode `RequireApproval`.
+    pub approval: Approval,
     /// The limits; `min_available`, `rate` and `breaker` are not merged: a count and a share have no order, and neither
     /// have five an hour and a hundred a day.
     pub limits: Limits,
@@ -218,6 +241,7 @@ impl InForce {
         let now = EffectiveLimits::of(&policy.limits, &bounds.ceilings);
         Self {
             mode: spec.mode.min(policy.spec.mode),
+            approval: spec.approval.stricter(policy.spec.approval),
             limits: Limits {
                 cooldown: then.cooldown.max(now.cooldown),
                 rate: spec.limits.rate,

@@ -10,8 +10,9 @@ mod lead;
 mod report;
 mod tasks;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
+use futures::StreamExt;
 use kube::{
     Api, Client,
     core::DeserializeGuard,
@@ -24,7 +25,7 @@ use tower_http::timeout::ResponseBodyTimeoutLayer;
 
 pub use self::tasks::{Ended, TaskError, Tasks};
 use crate::{
-    api::{ClusterRemediationPolicy, Remediation, RemediationPolicy},
+    api::{ClusterRemediationPolicy, ObjectKey, Remediation, RemediationApproval, RemediationPolicy},
     audit::Audit,
     clients::Monitors,
     clock::Clock,
@@ -34,14 +35,14 @@ use crate::{
     protections::Protections,
     remediation::{
         Driver, DriverSettings, Escalations, Escalator, Looker, Polled, Poller, Publisher, RecordCache, Recorder,
-        announcer,
+        Reviewer, announcer,
     },
     server::{
         health::{CACHES, Readiness, WATCHES},
         sources::Source,
     },
     target::Census,
-    telemetry::Metrics,
+    telemetry::{Metrics, Watched, chain},
 };
 
 /// The Lease's name, in Paramedic's namespace.
@@ -101,6 +102,7 @@ pub fn start(parts: &Parts, tasks: &mut Tasks) -> Recorder {
 
     follow_records(&parts.clients.patient, &records, tasks);
     follow_policies(&parts.clients.patient, &resources, tasks);
+    follow_approvals(&parts.clients.patient, &records, tasks);
     tasks.spawn("caches", caches(Arc::clone(&records), Arc::clone(&resources), parts.readiness.clone(), tasks.stop()));
     tasks.spawn("watches", watches(Arc::clone(&records), Arc::clone(&resources), parts.clone(), tasks.stop()));
 
@@ -197,6 +199,33 @@ fn follow_policies(client: &Client, resources: &Arc<PolicyResources>, tasks: &mu
     });
 }
 
+/// Wakes the records that people say something about. What they say is read again right before it counts, so nothing
+/// depends on this watch but how soon it is seen.
+fn follow_approvals(client: &Client, records: &Arc<RecordCache>, tasks: &mut Tasks) {
+    let api: Api<DeserializeGuard<RemediationApproval>> = Api::all(client.clone());
+    let (records, stop) = (Arc::clone(records), tasks.stop());
+    tasks.spawn("watch on RemediationApprovals", async move {
+        let watched = Watched::new("RemediationApproval", "the watch on RemediationApprovals");
+        let mut stream = pin!(watcher(api, watcher::Config::default()).backoff(watch_backoff()));
+        let followed = async {
+            while let Some(event) = stream.next().await {
+                match event {
+                    Ok(watcher::Event::Apply(DeserializeGuard(Ok(approval)))) => {
+                        let namespace = approval.metadata.namespace.unwrap_or_default();
+                        records.wake(ObjectKey { namespace, name: approval.spec.remediation });
+                        watched.works();
+                    }
+                    // Whoever begins to lead looks at every record anyway.
+                    Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
+                    Ok(_) => watched.works(),
+                    Err(error) => watched.failed(&chain(&error)),
+                }
+            }
+        };
+        stop.run_until_cancelled(followed).await;
+    });
+}
+
 /// Says when every first list is whole.
 async fn caches(
     records: Arc<RecordCache>,
@@ -260,6 +289,7 @@ fn driver(parts: &Parts, records: &Arc<RecordCache>) -> (Driver, Publisher) {
     let config = &parts.config;
     let (announcer, publisher) = announcer(parts.clients.once.clone(), &config.identity, parts.clock.clone());
     let looker = Looker {
+        reviewer: Reviewer::new(parts.clients.once.clone()),
         client: parts.clients.once.clone(),
         monitors: Arc::clone(&parts.monitors),
         census: Census::new(parts.clients.once.clone()),

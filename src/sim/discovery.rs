@@ -93,14 +93,26 @@ struct Asked {
     kind: &'static str,
 }
 
-/// What `kubectl auth can-i` creates.
-const ASKED: &[Asked] = &[Asked {
-    group: "authorization.k8s.io",
-    version: "v1",
-    plural: "selfsubjectaccessreviews",
-    singular: "selfsubjectaccessreview",
-    kind: "SelfSubjectAccessReview",
-}];
+/// What `kubectl auth can-i` and `kubectl auth whoami` create.
+const ASKED: &[Asked] = &[
+    Asked {
+        group: "authorization.k8s.io",
+        version: "v1",
+        plural: "selfsubjectaccessreviews",
+        singular: "selfsubjectaccessreview",
+        kind: "SelfSubjectAccessReview",
+    },
+    Asked {
+        group: "authentication.k8s.io",
+        version: "v1",
+        plural: "selfsubjectreviews",
+        singular: "selfsubjectreview",
+        kind: "SelfSubjectReview",
+    },
+];
+
+/// Who everybody is here: nobody is told apart.
+const EVERYBODY: &str = "kubernetes-admin";
 
 /// Group, version, kind and verbs of a subresource.
 fn subresource<'a>(kind: &'a KindInfo, name: &str) -> (&'a str, &'a str, &'a str, &'static [&'static str]) {
@@ -266,14 +278,18 @@ fn described(kind: &KindInfo) -> Value {
     row
 }
 
-/// Whether reviews of what their creator may do are created at that path.
+/// Whether reviews of what their creator may do, or of who it is, are created at that path.
 pub fn is_review(path: &str) -> bool {
     ASKED.iter().any(|known| path == format!("/apis/{}/{}/{}", known.group, known.version, known.plural))
 }
 
-/// The answer to such a review: everything.
+/// The answer to such a review: everything, and the one whom everybody is.
 pub fn review(mut asked: Value) -> Value {
-    asked["status"] = json!({"allowed": true, "reason": "the simulated cluster permits everything"});
+    asked["status"] = if asked["kind"] == "SelfSubjectReview" {
+        json!({"userInfo": {"username": EVERYBODY, "groups": ["system:masters", "system:authenticated"]}})
+    } else {
+        json!({"allowed": true, "reason": "the simulated cluster permits everything"})
+    };
     asked
 }
 
@@ -322,5 +338,12 @@ mod tests {
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
         assert!(is_review(path) && !is_review("/api/v1/pods"));
         assert_eq!(review(json!({"spec": {}}))["status"]["allowed"], true);
+    }
+
+    #[test]
+    fn kubectl_is_told_who_it_is() {
+        assert!(is_review("/apis/authentication.k8s.io/v1/selfsubjectreviews"));
+        let told = review(json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}));
+        assert_eq!(told["status"]["userInfo"]["username"], EVERYBODY);
     }
 }

@@ -32,10 +32,10 @@ pub fn verdicts(policy: &Policy, labels: &Labels) -> Vec<MatcherVerdict> {
 }
 
 fn verdict(matcher: &Matcher, labels: &Labels) -> MatcherVerdict {
-    let matches = matcher.matches(labels);
+    let satisfied = matcher.matches(labels);
     let actual = labels.get(&matcher.name);
-    let nearest = if matches { None } else { nearest(matcher, actual, labels) };
-    MatcherVerdict { matcher: matcher.to_string(), matches, actual: actual.map(str::to_owned), nearest }
+    let nearest = if satisfied { None } else { nearest(matcher, actual, labels) };
+    MatcherVerdict { matcher: matcher.to_string(), matches: satisfied, actual: actual.map(str::to_owned), nearest }
 }
 
 /// A value that the matcher takes and that is near the label's; where there is no such label, one whose name or value is

@@ -165,6 +165,7 @@ pub fn triage(
             Match::Known { key, .. } => Some(key.clone()),
             Match::OverCap(_) | Match::NotPermitted(_) => None,
         };
+        let key = key.filter(|_| may_concern(policy, &alert.labels));
         siblings.extend(key.map(|key| (policy, sibling(policy, key))));
         decided.push(matched);
     }
@@ -182,6 +183,13 @@ pub fn answering<'a>(policies: &'a PolicySet, labels: &'a Labels) -> Vec<&'a Pol
 
 /// How many records that outrank it a record may name.
 const MOST_SIBLINGS: usize = 100;
+
+/// Whether a policy may touch what an alert names: one that may not has no say in what others do about it, whatever its
+/// priority. Where no namespace is named nobody can tell.
+fn may_concern(policy: &Policy, labels: &Labels) -> bool {
+    let mut named = ["exported_namespace", "namespace"].into_iter().filter_map(|label| labels.get(label)).peekable();
+    named.peek().is_none() || named.any(|namespace| covers(&policy.namespaces, namespace))
+}
 
 /// Those of a higher priority, the highest first. What only says what it would do comes before nothing that acts.
 fn outranking(policy: &Policy, siblings: &[(&Policy, Sibling)]) -> Vec<Sibling> {
@@ -312,11 +320,13 @@ fn record(
         mode: policy.spec.mode,
         matchers: policy.spec.matchers.clone(),
         target: policy.spec.target,
+        service_account_name: policy.spec.service_account_name.clone(),
         namespaces,
         steps: policy.spec.steps.clone(),
         limits: policy.limits.clone(),
         schedule: policy.spec.schedule.clone(),
         on_failure: policy.spec.on_failure.clone(),
+        approval: policy.spec.approval,
         priority: policy.spec.priority,
         outranked_by: Vec::new(),
     };

@@ -424,3 +424,20 @@ fn what_was_cancelled_because_the_policy_changed_is_answered_anew_by_the_policy_
     let changed = self::desk(vec![a_policy("restart-cart").limits(|limits| limits.concurrency = 7).build()]);
     assert_eq!(changed.knows(&cancelled_by_hand).one(&leak(), 101), known(false));
 }
+
+#[test]
+fn a_policy_that_may_not_touch_what_the_alert_names_does_not_come_before_one_that_may() {
+    let elsewhere = || a_policy("first").in_namespace("bank").priority(1000).build();
+    let desk = desk(vec![a_policy("restart-cart").build(), elsewhere()]);
+    let outranked_by = |alert: &Alert| {
+        let mut matches = desk.matches(alert, 7).into_iter().filter_map(|matched| match matched {
+            Match::Create(record) if record.spec.policy.name == "restart-cart" => Some(record.spec.outranked_by),
+            _ => None,
+        });
+        matches.next().unwrap().len()
+    };
+    assert_eq!(outranked_by(&leak()), 0, "the alert is about the namespace shop");
+    let mut nowhere = leak_of("cart-1");
+    nowhere.0.remove("namespace");
+    assert_eq!(outranked_by(&alert(nowhere)), 1, "it may be about any");
+}

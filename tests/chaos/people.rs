@@ -14,7 +14,8 @@ use k8s_openapi::{
 use kube::ResourceExt;
 use paramedic::{
     api::{
-        CANCEL_ANNOTATION, ClusterRemediationPolicy, DISABLED_ANNOTATION, Pause, Phase, Remediation, RemediationPolicy,
+        ApprovalPolicy, CANCEL_ANNOTATION, ClusterRemediationPolicy, DISABLED_ANNOTATION, Decision, Pause, Phase,
+        Remediation, RemediationApproval, RemediationApprovalSpec, RemediationPolicy,
     },
     sim::{Kind, State},
 };
@@ -82,6 +83,8 @@ pub async fn meddle(stage: Stage) {
         if stage.is_quiet() {
             return;
         }
+        // What a compaction forgets has been judged.
+        stage.look();
         let did = stage.cluster.with(|state| one(&stage, state, &mut rng, &mut pauses));
         if let Some(did) = did {
             stage.count("people", did.0);
@@ -188,6 +191,44 @@ fn one(stage: &Stage, state: &mut State, rng: &mut Rng, pauses: &mut u32) -> Opt
             Some(("compacted", String::new()))
         }
     }
+}
+
+/// Somebody looks now and then at what awaits an answer, and mostly says yes: as long as there is anything, or a record
+/// would wait for an hour.
+pub async fn answer(stage: Stage) {
+    let mut rng = stage.plan.rng(6);
+    let mut answers = 0;
+    loop {
+        sleep(Duration::from_millis(rng.u64(2_000..20_000))).await;
+        let did = stage.cluster.with(|state| one_answer(state, &mut rng, &mut answers));
+        if let Some((did, name)) = did {
+            stage.count("people", did);
+            stage.trace(|| format!("people: {did} {name}"));
+            stage.look();
+        }
+    }
+}
+
+fn one_answer(state: &mut State, rng: &mut Rng, answers: &mut u32) -> Option<(&'static str, String)> {
+    let asked =
+        |record: &Remediation| record.status.as_ref().is_some_and(|status| status.phase == Phase::AwaitingApproval);
+    let record = pick(rng, state.list::<Remediation>(None).into_iter().filter(asked).collect())?;
+    let (name, status) = (record.name_any(), record.status.as_ref()?);
+    *answers += 1;
+    let deny = rng.u32(0..8) == 0;
+    let spec = RemediationApprovalSpec {
+        remediation: name.clone(),
+        policy: ApprovalPolicy::from(&record.spec.policy),
+        plan_hash: status.plan_hash.clone()?,
+        target_uid: status.target.as_ref()?.uid.clone(),
+        decision: if deny { Decision::Deny } else { Decision::Approve },
+        approver: "somebody".to_owned(),
+        comment: None,
+    };
+    let mut approval = RemediationApproval::new(&format!("answer{answers}"), spec);
+    approval.metadata.namespace = record.namespace();
+    state.create(&approval).ok()?;
+    Some((if deny { "denied a plan" } else { "approved a plan" }, name))
 }
 
 /// Somebody deletes the pod that a request is about, at once, before the request lands.

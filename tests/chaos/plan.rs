@@ -173,7 +173,7 @@ pub fn spec(rng: &mut Rng, alertname: &str, cluster: bool) -> serde_json::Value 
             [rng.usize(..4)]
         .clone();
     let mut spec = serde_json::json!({
-        "mode": if rng.u32(0..8) == 0 { "DryRun" } else { "Enforce" },
+        "mode": (["DryRun", "RequireApproval"].get(rng.usize(..8)).copied().unwrap_or("Enforce")),
         "match": [format!("alertname=\"{alertname}\"")],
         "target": { "kind": "Pod" },
         "steps": steps,

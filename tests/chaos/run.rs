@@ -71,6 +71,7 @@ async fn play(seed: u64, without: Option<Protection>, traced: bool) -> Run {
     tokio::spawn(alerts.clone().run(health, replicas.clone()));
     tokio::spawn(replicas.clone().strike());
     tokio::spawn(people::meddle(stage.clone()));
+    tokio::spawn(people::answer(stage.clone()));
 
     let is_over = |stage: &Stage| {
         if began.elapsed() > WALL {

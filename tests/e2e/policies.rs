@@ -71,7 +71,7 @@ impl NewPolicy {
         self
     }
 
-    /// `DryRun` or `Disabled` instead of `Enforce`.
+    /// `DryRun`, `RequireApproval` or `Disabled` instead of `Enforce`.
     pub fn mode(mut self, mode: &str) -> Self {
         self.spec["mode"] = json!(mode);
         self

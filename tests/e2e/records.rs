@@ -95,6 +95,16 @@ impl Record {
         explained(self.is(Phase::Skipped, reason).await)
     }
 
+    /// It has a plan that somebody has to approve, and says which.
+    pub async fn awaits_approval(&self) -> Remediation {
+        explained(self.is(Phase::AwaitingApproval, Reason::ApprovalRequired).await)
+    }
+
+    /// It was stopped, and says by whom.
+    pub async fn is_cancelled_for(&self, reason: Reason) -> Remediation {
+        explained(self.is(Phase::Cancelled, reason).await)
+    }
+
     /// It would have acted.
     pub async fn observes(&self) -> Remediation {
         self.is(Phase::Observing, None).await

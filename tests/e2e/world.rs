@@ -99,6 +99,28 @@ impl World {
         Err(format!("{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)))
     }
 
+    /// A client of another user, whom the one who runs the stories may impersonate.
+    pub async fn client_as(&self, user: &str) -> Client {
+        let read = Kubeconfig::read_from(&self.kubeconfig).expect("the kubeconfig was read before");
+        let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
+        let mut config = config.expect("the kubeconfig was read before");
+        config.default_retry = false;
+        config.auth_info.impersonate = Some(user.to_owned());
+        Client::try_from(config).expect("the same as without another user")
+    }
+
+    /// Runs a line in a shell, whose `kubectl` is the stories' own.
+    pub fn shell(&self, line: &str) -> Result<String, String> {
+        let kubectl = self.settings.get("KUBECTL").unwrap_or_else(|| "kubectl".to_owned());
+        let line = format!("kubectl() {{ {kubectl:?} \"$@\"; }}; {line}");
+        let output = Command::new("sh").env("KUBECONFIG", &self.kubeconfig).args(["-c", &line]).output();
+        let output = output.map_err(|error| format!("sh: {error}"))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
     /// An API in a namespace.
     pub fn api<K>(&self, namespace: &str) -> Api<K>
     where

@@ -127,7 +127,7 @@ fn why_tells_what_was_looked_at_and_what_would_have_turned_it() {
     let acted = [
         &format!("Remediation shop/{first} is Verifying (InProgress)")[..],
         "alertname=\"MemoryLeak\" matches \"MemoryLeak\"",
-        "3 of 3 pods are ready; minAvailable 50% asks for 2",
+        "3 of 3 pods are ready, and the action ends one of them; minAvailable 50% asks for 2",
         "0 of 5 actions in 1h",
         "restartPod",
         "Done",

@@ -35,6 +35,7 @@ fn status_says_who_leads_what_is_open_and_what_is_not_in_force() {
     // Without a replica the lease grows old, and a new policy is not judged.
     stage.kills_the_replica();
     stage.applies(policy("unjudged", &json!({})));
+    stage.until("nobody leads", |stage| stage.run("status").out.contains("! nobody leads"));
     let wrong = ["! nobody leads: paramedic-0_", "does not renew the lease", "! policy shop/unjudged is not in force"];
     stage.says(1, "status", &wrong);
 }

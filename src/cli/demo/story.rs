@@ -44,6 +44,7 @@ pub fn of_record(before: Option<&Remediation>, after: &Remediation) -> Vec<Line>
             );
             Some((Mood::Plain, text))
         }
+        Phase::AwaitingApproval => Some((Mood::Plain, format!("asks for an approval: {message}"))),
         Phase::Observing => Some((Mood::Plain, format!("would act on {about}: {message}"))),
         Phase::Succeeded => Some((Mood::Good, format!("verified for {about}: {message}"))),
         Phase::Failed => Some((Mood::Bad, format!("gives up on {about}: {reason}: {message}"))),

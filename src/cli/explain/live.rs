@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::report::Answer;
 use crate::{
-    api::{Bounds, ClusterRemediationPolicy, ObjectKey, Phase, Remediation, RemediationPolicy},
+    api::{Bounds, ClusterRemediationPolicy, Mode, ObjectKey, Phase, Remediation, RemediationPolicy},
     cli::{
         connect::{Cluster, Listed},
         exit::OperatorError,
@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     policy::{Policy, PolicyResource},
     protections::Protections,
-    remediation::{Crowd, Ledger, Looker, Observed, PolicyNow, RecordIndex, World, explain},
+    remediation::{Asked, Crowd, Ledger, Looker, Observed, PolicyNow, RecordIndex, Reviewer, World, explain},
     target::Census,
 };
 
@@ -67,6 +67,7 @@ impl Scenery {
         }
         let (ledger, shadow) = Ledger::of(&records, clock.now());
         let looker = Looker {
+            reviewer: Reviewer::new(cluster.client.clone()),
             client: cluster.client.clone(),
             monitors: Arc::new(monitors),
             census: Census::new(cluster.client.clone()),
@@ -98,7 +99,8 @@ impl Scenery {
     pub async fn decided(&self, record: &Remediation, is_there: bool, policy: &Policy) -> Answer {
         let key = ObjectKey::of(record);
         let status = record.status.clone().unwrap_or_default();
-        let (scene, evidence) = self.looker.scene(record, true).await;
+        let asked = Asked { consents: policy.spec.mode == Mode::RequireApproval, workloads: true };
+        let (scene, evidence) = self.looker.scene(record, asked).await;
         let world = World {
             key: &key,
             cancel: None,

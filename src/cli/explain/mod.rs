@@ -144,13 +144,13 @@ impl Source {
             (Some(name), []) => {
                 return Ok(Self { name: name.to_owned(), namespaces: vec![ALL_NAMESPACES.to_owned()] });
             }
-            (Some(name), sources) => match sources.iter().find(|source| source.name == name) {
-                Some(source) => Some(source),
-                None => {
+            (Some(name), sources) => {
+                let Some(source) = sources.iter().find(|source| source.name == name) else {
                     let message = format!("the configuration has no source `{name}`; it has {}", known());
                     return Err(OperatorError::Usage(message));
-                }
-            },
+                };
+                Some(source)
+            }
         };
         Ok(found.map_or_else(
             || Self { name: UNAUTHENTICATED.to_owned(), namespaces: vec![ALL_NAMESPACES.to_owned()] },

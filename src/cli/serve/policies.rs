@@ -86,7 +86,7 @@ where
                 if problems != known {
                     for problem in &problems {
                         tracing::error!("{problem}; the last good policies stay in force");
-                        audit.note(Event::PoliciesRefused { problem: problem.to_string() });
+                        audit.note(Event::PoliciesRefused { problem: problem.clone() });
                     }
                 }
                 known = problems;

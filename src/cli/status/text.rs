@@ -6,7 +6,7 @@ use jiff::{Timestamp, Unit};
 
 use super::report::{PauseRow, RecordRow, Report};
 use crate::{
-    api::{ObjectRef, PauseScope},
+    api::{ObjectRef, PauseScope, Reason},
     cli::output::{Table, age, counted, or_none},
 };
 
@@ -104,7 +104,7 @@ fn table(report: &Report, rows: &[RecordRow], since: &'static str, wide: bool) -
             or_none(row.alert.clone()),
             or_none(row.target.as_ref().map(short)),
             row.phase.as_str().to_owned(),
-            or_none(row.reason.map(|reason| reason.as_str())),
+            or_none(row.reason.map(Reason::as_str)),
             ago(report, row.since),
         ];
         if wide {

@@ -9,18 +9,30 @@ use crate::{
 };
 
 fn cluster(namespaces: &[&str]) -> ClusterRemediationPolicy {
-    let RemediationPolicySpec { mode, matchers, target, steps, limits, schedule, on_failure, priority } =
-        a_policy("restart-cart").spec;
+    let RemediationPolicySpec {
+        mode,
+        matchers,
+        target,
+        service_account_name,
+        steps,
+        limits,
+        schedule,
+        on_failure,
+        approval,
+        priority,
+    } = a_policy("restart-cart").spec;
     let namespaces = namespaces.iter().copied().map(str::to_owned).collect();
     let spec = ClusterRemediationPolicySpec {
         namespaces,
         mode,
         matchers,
         target,
+        service_account_name,
         steps,
         limits,
         schedule,
         on_failure,
+        approval,
         priority,
     };
     let metadata = ObjectMeta { name: Some("restart-cart".to_owned()), ..ObjectMeta::default() };
@@ -79,7 +91,7 @@ fn the_namespaces_of_a_cluster_policy_are_names_or_the_star_alone() {
     for good in [&["shop"][..], &["shop", "till"], &["*"]] {
         assert_eq!(Policy::from_cluster_file(cluster(good)).unwrap().namespaces, good);
     }
-    for bad in [&[][..], &[""], &["shop", ""], &["*", "shop"], &["*", "*"]] {
+    for bad in [&[][..], &[""], &["shop", ""], &["*", "shop"], &["*", "*"], &["shop-*"], &["Shop"]] {
         assert_eq!(Policy::from_cluster_file(cluster(bad)), Err(Problem::Namespaces), "{bad:?}");
     }
     let mut in_a_namespace = cluster(&["shop"]);

@@ -149,7 +149,7 @@ fn every_mistake_is_named_with_its_place() {
         ),
         (
             &[("  mode: Enforce", "  mode: enforce")],
-            "p.yaml:7:9: spec.mode: `enforce` is none of Disabled, DryRun, Enforce; did you mean `Enforce`?",
+            "p.yaml:7:9: spec.mode: `enforce` is none of Disabled, DryRun, RequireApproval, Enforce; did you mean `Enforce`?",
         ),
         (
             &[("    kind: Pod", "    kind: Pods")],
@@ -346,4 +346,22 @@ fn contents_change_with_what_is_read_and_with_nothing_else() {
     fs::write(folder.0.join("a.yaml"), GOOD.replace("10m", "11m")).unwrap();
     assert_ne!(now(), first);
     assert_ne!(Contents::of(&[folder.0.join("nowhere")]), Contents::of(&[]), "nor that it cannot be read");
+}
+
+#[test]
+fn what_would_never_end_is_named_and_not_waited_for() {
+    let folder = Folder::new().with("a.yaml", GOOD).with("deeper/b.txt", "no policy");
+    symlink("..", folder.0.join("deeper/back")).unwrap();
+    assert_eq!(folder.problems(), ["deeper/back: cannot be read: the link leads back to a folder that it is in"]);
+
+    // Two ways to one folder are no loop; what is in it is there twice then.
+    let folder = Folder::new().with("deeper/a.yaml", GOOD);
+    symlink("deeper", folder.0.join("other")).unwrap();
+    assert!(folder.problems()[0].contains("is already in"), "{:?}", folder.problems());
+
+    let folder = Folder::new();
+    let pipe = folder.0.join("p.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert_eq!(folder.problems(), ["p.yaml: cannot be read: it is no regular file"]);
+    assert_eq!(check(&[pipe]).1.len(), 1);
 }

@@ -24,6 +24,7 @@ fn changes(cache: &RecordCache) -> Vec<String> {
     let word = |change| match change {
         Change::Seen(record) => format!("seen {}", ObjectKey::of(record.as_ref()).name),
         Change::Deleted(key) => format!("deleted {}", key.name),
+        Change::Woken(key) => format!("woken {}", key.name),
     };
     cache.take_changes().into_iter().map(word).collect()
 }
@@ -46,6 +47,17 @@ fn open_records_are_seen_and_ended_ones_only_known() {
     assert_eq!(changes(&cache), ["seen open", "deleted over"]);
     assert_eq!(changes(&cache), Vec::<String>::new(), "told once");
     assert_eq!(cache.index().len(), 2);
+}
+
+#[test]
+fn an_open_record_is_woken_once_and_one_that_is_over_is_not() {
+    let cache = listed(&[a_record().named("open"), a_record().named("over").in_phase(Phase::Failed, 1)]);
+    changes(&cache);
+    for name in ["open", "over", "open", "unheard-of"] {
+        cache.wake(key(name));
+    }
+    assert_eq!(changes(&cache), ["woken open"]);
+    assert_eq!(changes(&cache), Vec::<String>::new(), "told once");
 }
 
 #[test]

@@ -3,10 +3,11 @@
 
 use super::Candidate;
 use crate::{
+    action::{self, Right},
     api::{Action, Breaker, DISABLED_ANNOTATION},
     remediation::{
         ledger::after,
-        world::{Evidence, SiblingNow},
+        world::{Access, Evidence, SiblingNow},
     },
     target::{Resolved, Rollout},
 };
@@ -89,6 +90,10 @@ pub fn turns(name: &str) -> Option<Turns> {
             "more ready pods, a lower limits.minAvailable, or allowSingleReplica for one replica",
         ),
         "rollout" => ("a rollout of the subject that is under way", "the end of the rollout that is under way"),
+        "access" => (
+            "a right that the account in whose name it is done does not have",
+            "that right, as paramedic rbac prints it",
+        ),
         "rate" => (
             "as many actions in the window as limits.rate allows the policy, the namespace or all",
             "time, or a higher limits.rate",
@@ -227,6 +232,17 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
                 state.updated.map_or_else(|| "all".to_owned(), |updated| format!("{updated} of {}", state.desired));
             let seen = if state.observed { "" } else { "; its controller has not seen the last change yet" };
             format!("{updated} pods are of the current template{seen}")
+        }
+        "access" => {
+            let right = |right: &Right| match candidate.scene.access.get(right) {
+                Some(Access::Allowed) => format!("may {right}"),
+                Some(Access::Refused(why) | Access::Unknown { why, .. }) => why.clone(),
+                None => format!("whether it may {right} was not asked"),
+            };
+            let action = candidate.action(resolved);
+            let rights = action.map(|action| action::rights(action, &action::acted_on(action, resolved).kind));
+            let rights: Vec<String> = rights.iter().flatten().map(right).collect();
+            if rights.is_empty() { "it needs no right".to_owned() } else { rights.join("; ") }
         }
         "rate" => {
             let rates = candidate.in_force.rates.iter();

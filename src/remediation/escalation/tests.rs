@@ -3,6 +3,7 @@ use kube::client::Body;
 use reqwest::Url;
 
 use super::*;
+use crate::remediation::Reviewer;
 use crate::{
     api::{FailureAlert, OnFailure, Reason},
     clients::{Alertmanager, Cause, InProcess, Monitors},
@@ -141,8 +142,10 @@ fn escalator(peers: &[&Peer], clock: &Clock) -> Escalator {
         Alertmanager::in_process(&format!("http://am-{number}"), peer, minute, minute)
     });
     let monitors = Monitors { alertmanagers: peers.collect(), prometheus: Vec::new() };
+    let client = kube::Client::new(refuse, "default");
     let looker = Looker {
-        client: kube::Client::new(refuse, "default"),
+        reviewer: Reviewer::new(client.clone()),
+        client,
         monitors: Arc::new([(a_record().object().spec.source, monitors)].into()),
         own_namespace: "paramedic".to_owned(),
         protected: Arc::default(),

@@ -7,8 +7,8 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
 use crate::{
-    api::{Bounds, Breaker, GiveUp, Limits, Mode, ObjectKey, Remediation},
-    remediation::{Crowd, Ledger, Mark, SiblingNow, fixtures::*},
+    api::{Bounds, Breaker, Decision, GiveUp, Limits, Mode, ObjectKey, Remediation},
+    remediation::{Consent, Consents, Crowd, Ledger, Mark, SiblingNow, fixtures::*},
     target::Unresolved,
     triage::PolicyKey,
 };
@@ -29,6 +29,8 @@ struct Sight {
     policy: PolicySight,
     healthy: bool,
     cancelled: bool,
+    /// What somebody says to the plan that awaits an answer.
+    said: Option<Decision>,
     write: Write,
     outcome: ActionOutcome,
 }
@@ -98,8 +100,14 @@ fn sight() -> impl Strategy<Value = Sight> {
     let write =
         prop_oneof![10 => Just(Write::Done), 1 => select(vec![Write::Conflict, Write::AnswerLost, Write::RequestLost])];
     let rarely = |one_in: u32| prop_oneof![one_in => Just(false), 1 => Just(true)];
-    (evidence(), rarely(8), rarely(12), target, policy, any::<bool>(), rarely(40), write, outcome()).prop_map(
-        |(evidence, paused, unaudited, target, policy, healthy, cancelled, write, outcome)| Sight {
+    let said = prop_oneof![
+        5 => Just(None),
+        5 => Just(Some(Decision::Approve)),
+        1 => Just(Some(Decision::Deny)),
+    ];
+    let against = (rarely(8), rarely(12));
+    (evidence(), against, target, policy, any::<bool>(), rarely(40), said, write, outcome()).prop_map(
+        |(evidence, (paused, unaudited), target, policy, healthy, cancelled, said, write, outcome)| Sight {
             evidence,
             paused,
             unaudited,
@@ -107,6 +115,7 @@ fn sight() -> impl Strategy<Value = Sight> {
             policy,
             healthy,
             cancelled,
+            said,
             write,
             outcome,
         },
@@ -176,6 +185,8 @@ struct Kept {
     good_since: Option<Timestamp>,
     /// What its action came to, where it was begun by this leader.
     outcome: Option<ActionOutcome>,
+    /// All that was said to its plans.
+    consents: Vec<Consent>,
     app: usize,
     policy: usize,
 }
@@ -192,15 +203,14 @@ struct Story {
 }
 
 impl Story {
-    fn new(limits: &[Limits], dry_run: &[bool], records: &[(usize, usize, usize)], max_concurrent: usize) -> Self {
+    fn new(limits: &[Limits], modes: &[Mode], records: &[(usize, usize, usize)], max_concurrent: usize) -> Self {
         let policies: Vec<_> = limits
             .iter()
-            .zip(dry_run)
+            .zip(modes)
             .enumerate()
-            .map(|(number, (limits, dry_run))| {
-                let mode = if *dry_run { Mode::DryRun } else { Mode::Enforce };
+            .map(|(number, (limits, mode))| {
                 let steps = vec![restart_pod(), delete_pod(), rollout_restart()];
-                a_policy(&format!("policy-{number}")).mode(mode).steps(steps).limits(|all| *all = limits.clone())
+                a_policy(&format!("policy-{number}")).mode(*mode).steps(steps).limits(|all| *all = limits.clone())
             })
             .collect();
         let pods = |app: usize| (1..=DESIRED).map(|pod| format!("app{app}-{pod}")).collect();
@@ -215,6 +225,7 @@ impl Story {
                 stale: false,
                 good_since: None,
                 outcome: None,
+                consents: Vec::new(),
                 app: *app,
                 policy,
             }
@@ -348,6 +359,7 @@ impl Story {
         let (siblings, objects) = (self.siblings(index), self.objects());
         let record = &mut self.records[index];
         let before = record.held.clone();
+        record.hear(sight.said, now);
         let observed = match before.phase {
             Phase::Acting => {
                 let entry = before.journal.last().unwrap();
@@ -364,10 +376,13 @@ impl Story {
             Phase::Observing => Observed::Nothing,
             _ => {
                 let pause = Ok(sight.paused.then(|| "freeze".to_owned()));
+                let consents = Consents::Said(record.consents.clone());
                 Observed::Scene(Box::new(crate::remediation::Scene {
                     siblings: siblings.clone(),
                     pause,
                     target: found,
+                    access: all_allowed(),
+                    consents,
                     workloads: None,
                 }))
             }
@@ -399,6 +414,7 @@ impl Story {
             assert!(!sight.paused && !sight.cancelled, "it acted in a pause, or after it was cancelled");
             assert!(!sight.unaudited, "it acted although nothing could tell of it");
             assert!(matches!(sight.policy, PolicySight::InForce), "it acted without its policy");
+            self.records[index].consented(&next.status, now);
             let in_the_way = |now: &SiblingNow| match now {
                 SiblingNow::There { dry_run, phase, .. } => {
                     !dry_run && (!phase.is_terminal() || *phase == Phase::Succeeded)
@@ -476,7 +492,7 @@ impl Story {
 
     fn act(&mut self, index: usize, outcome: ActionOutcome, target_ready: bool) {
         let record = &mut self.records[index];
-        assert_eq!(record.fixture.spec.mode, Mode::Enforce, "a dry run acted");
+        assert!(record.fixture.spec.mode >= Mode::RequireApproval, "a dry run acted");
         record.outcome = Some(outcome);
         let entry = record.fixture.status.journal.last().unwrap();
         let app = &mut self.apps[record.app];
@@ -616,6 +632,45 @@ impl Story {
     }
 }
 
+impl Kept {
+    /// Somebody answers to the plan that is asked about.
+    fn hear(&mut self, said: Option<Decision>, now: Timestamp) {
+        let (Phase::AwaitingApproval, Some(decision)) = (self.held.phase, said) else { return };
+        let (hash, target) = (self.held.plan_hash.clone().unwrap(), self.held.target.clone().unwrap());
+        self.consents.push(Consent {
+            name: format!("{}-{}", self.fixture.key.name, self.consents.len()),
+            remediation: self.fixture.key.name.clone(),
+            policy: self.fixture.policy(),
+            plan_hash: hash,
+            target_uid: target.uid,
+            decision,
+            approver: "kim".to_owned(),
+            comment: None,
+            at: now,
+        });
+    }
+
+    /// What is about to be done was approved: this plan, for this object, not long ago, by somebody, and denied by nobody.
+    /// And that consent has led to no other action.
+    fn consented(&self, status: &RemediationStatus, now: Timestamp) {
+        let entry = status.journal.last().unwrap();
+        if self.fixture.spec.mode != Mode::RequireApproval {
+            assert_eq!(entry.approved_by, None);
+            return;
+        }
+        let approved_by = entry.approved_by.as_ref().expect("it acted without an approval");
+        let consent = self.consents.iter().find(|consent| consent.name == approved_by.approval).unwrap();
+        assert_eq!((consent.decision, &consent.target_uid), (Decision::Approve, &entry.target.uid));
+        assert_eq!(Some(&consent.plan_hash), status.plan_hash.as_ref());
+        assert!(now.duration_since(consent.at) < self.fixture.spec.approval.within.signed(), "an old approval");
+        let denied = |other: &&Consent| other.decision == Decision::Deny && other.plan_hash == consent.plan_hash;
+        assert_eq!(self.consents.iter().find(denied), None, "it was denied");
+        let earlier = status.journal.iter().rev().skip(1);
+        let again = earlier.filter(|earlier| earlier.approved_by == entry.approved_by && earlier.outcome.counts());
+        assert_eq!(again.count(), 0, "one approval, two actions");
+    }
+}
+
 /// What holds of every single transition.
 fn holds_of_every_transition(spec: &RemediationSpec, before: &RemediationStatus, next: &Next) {
     let status = &next.status;
@@ -640,6 +695,8 @@ fn holds_of_every_transition(spec: &RemediationSpec, before: &RemediationStatus,
         let began = status.journal[settled..].iter().filter(|entry| entry.outcome == ActionOutcome::Running);
         assert!(before.phase == Phase::Acting || began.count() == 0, "nothing is announced that is not done");
     }
+    let awaits = status.phase == Phase::AwaitingApproval;
+    assert!(!awaits || status.plan_hash.is_some() || before.phase == status.phase, "a question has a plan");
     assert!(spec.mode != Mode::DryRun || !status.phase.is_running() || before.phase.is_running());
     assert_eq!(next.effect == Effect::Observe, status.phase == Phase::Acting && next.effect != Effect::Act);
 }
@@ -651,13 +708,13 @@ proptest! {
     #[test]
     fn several_records_that_share_a_ledger_stay_within_every_limit(
         limits in vec(limits(), 2),
-        dry_run in vec(prop_oneof![4 => Just(false), 1 => Just(true)], 2),
+        modes in vec(prop_oneof![3 => Just(Mode::Enforce), 3 => Just(Mode::RequireApproval), 1 => Just(Mode::DryRun)], 2),
         records in vec((0..2_usize, 0..2_usize, 0..3_usize), 1..7),
         max_concurrent in 1..3_usize,
         bounds in bounds(),
         events in vec(event(6), 1..150),
     ) {
-        let mut story = Story::new(&limits, &dry_run, &records, max_concurrent);
+        let mut story = Story::new(&limits, &modes, &records, max_concurrent);
         story.bounds = bounds;
         for event in &events {
             let event = match event {
@@ -677,14 +734,13 @@ proptest! {
     /// Whatever it meets, a record ends, within a day of waits, an hour of work, and its actions' own time.
     #[test]
     fn every_record_ends(
-        dry_run in any::<bool>(),
+        mode in select(vec![Mode::DryRun, Mode::RequireApproval, Mode::Enforce]),
         sights in vec((sight(), 0_i64..300), 1..30),
     ) {
-        let mode = if dry_run { Mode::DryRun } else { Mode::Enforce };
         let steps = vec![restart_pod(), delete_pod(), rollout_restart()];
         let limits = Limits { cooldown: seconds(MINUTE), rate: rate(10, HOUR), ..Limits::default() };
         let policy = a_policy("restart-cart").mode(mode).steps(steps).limits(|all| *all = limits.clone());
-        let mut story = Story::new(&[limits], &[dry_run], &[(0, 0, 0)], 1);
+        let mut story = Story::new(&[limits], &[mode], &[(0, 0, 0)], 1);
         story.policies = vec![policy];
         let mut turn = sights.iter().cycle();
         while !story.records[0].fixture.status.phase.is_terminal() {
@@ -738,6 +794,7 @@ fn status() -> impl Strategy<Value = RemediationStatus> {
             ended_at,
             outcome,
             message: None,
+            approved_by: None,
         },
     );
     let entry = entry.boxed();
@@ -764,6 +821,7 @@ fn status() -> impl Strategy<Value = RemediationStatus> {
             target: target.then(|| pod("cart-1")),
             subject: subject.then(|| deployment("cart")),
             step,
+            plan_hash: target.then(|| "hash".to_owned()),
             journal,
             ..RemediationStatus::default()
         },
@@ -783,7 +841,7 @@ proptest! {
         look in 0..4_u8,
         good_since in proptest::option::of(time()),
         no_steps in prop_oneof![5 => Just(false), 1 => Just(true)],
-        mode in select(vec![Mode::Disabled, Mode::DryRun, Mode::Enforce]),
+        mode in select(vec![Mode::Disabled, Mode::DryRun, Mode::RequireApproval, Mode::Enforce]),
         mark in time(),
     ) {
         let mut record = a_record().mode(mode);
@@ -799,9 +857,10 @@ proptest! {
                 Observed::Recovery(Recovery { seen: a_look(health, sight.evidence.clone()), good_since })
             }
             _ => {
-                let target = Ok(resolved("cart-1"));
-                Observed::Scene(Box::new(crate::remediation::Scene { siblings: Vec::new(), pause: Ok(None), target, workloads: None }))
-            },
+                let (pause, target, consents) = (Ok(None), Ok(resolved("cart-1")), Consents::Said(Vec::new()));
+                let (siblings, access, workloads) = (Vec::new(), all_allowed(), None);
+                Observed::Scene(Box::new(crate::remediation::Scene { siblings, pause, target, access, consents, workloads }))
+            }
         };
         let mut ledger = Ledger::default();
         ledger.note(Mark { at: mark, ..a_mark(0) });

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    api::{Mode, ObjectKey},
-    remediation::{Ledger, Mark, fixtures::*},
+    api::{Decision, Mode, ObjectKey},
+    remediation::{Access, Consents, Ledger, Mark, fixtures::*},
     target::{Rollout, Unnamed, Unresolved},
 };
 
@@ -882,4 +882,197 @@ fn the_asker_is_never_in_its_own_way() {
     ledger.follow(&key, Phase::Waiting);
     let record = a_record().journal(ActionOutcome::Done, 0).in_phase(Phase::Pending, 300);
     assert_eq!(a_world().ledger(ledger).next(&record, 300).effect, Effect::Act, "within its own cooldown");
+}
+
+// ---- AwaitingApproval
+
+fn by_approval() -> WorldFixture {
+    a_world().policy(a_policy("restart-cart").mode(Mode::RequireApproval))
+}
+
+#[test]
+fn what_passes_every_check_awaits_an_approval_of_that_very_plan() {
+    let next = by_approval().next(&a_record().mode(Mode::RequireApproval), 5);
+    assert_eq!(next.state(), (Phase::AwaitingApproval, Some(Reason::ApprovalRequired)));
+    assert_eq!(next.outcomes(), []);
+    assert_eq!(next.again_at(), 20);
+    assert_eq!(next.status.until, Some(at(5 + HOUR)));
+    assert_eq!((next.status.target, next.status.subject), (Some(pod("cart-1")), Some(deployment("cart"))));
+    assert_eq!(next.status.plan.as_deref(), Some("evict Pod shop/cart-1 (uid uid-cart-1)"));
+    assert_eq!(next.status.plan_hash.map(|hash| hash.len()), Some(64));
+}
+
+#[test]
+fn nobody_is_asked_about_what_a_check_refuses() {
+    let record = a_record().mode(Mode::RequireApproval);
+    let next = by_approval().paused(Ok("release")).next(&record, 5);
+    assert_eq!(next.state(), (WAITING, Some(Reason::Paused)));
+}
+
+#[test]
+fn an_approved_plan_passes_every_check_again_and_is_then_done_and_signed() {
+    let record = a_record().awaiting(5);
+    let world = by_approval().says(Decision::Approve, &record, 50);
+    let approved = world.next(&record, 60);
+    assert_eq!(approved.state(), (Phase::Pending, Some(Reason::Approved)));
+    assert_eq!((approved.again_at(), approved.outcomes()), (60, vec![]));
+    let record = RecordFixture { status: approved.status, ..record };
+
+    let paused = world.clone().paused(Ok("release")).next(&record, 61);
+    assert_eq!(paused.state(), (WAITING, Some(Reason::Paused)), "a consent is no way round a check");
+
+    let acting = world.next(&record, 61);
+    assert_eq!((acting.status.phase, acting.effect), (Phase::Acting, Effect::Act));
+    let by = acting.status.journal[0].approved_by.clone().unwrap();
+    assert_eq!((by.approver.as_str(), by.approval.as_str()), ("kim", "rem-1-abcde"));
+}
+
+#[test]
+fn another_target_is_another_plan_that_somebody_has_to_approve() {
+    let record = a_record().awaiting(5);
+    let world = by_approval().says(Decision::Approve, &record, 50);
+    let approved = RecordFixture { status: world.next(&record, 60).status, ..record.clone() };
+    let another = |found: &mut crate::target::Resolved| found.target.uid = "uid-of-the-next-one".to_owned();
+    let asked = world.clone().found(another).next(&approved, 61);
+    assert_eq!(asked.state(), (Phase::AwaitingApproval, Some(Reason::ApprovalRequired)));
+    assert_ne!(asked.status.plan_hash, record.status.plan_hash);
+    assert_eq!(asked.status.target.unwrap().uid, "uid-of-the-next-one");
+    assert_eq!(asked.status.until, Some(at(61 + HOUR)), "there is an hour for it again");
+
+    // Nobody has answered yet: the question is kept up to date.
+    let renewed = by_approval().found(another).next(&record, 20);
+    assert_eq!(renewed.state(), (Phase::AwaitingApproval, Some(Reason::ApprovalRequired)));
+    assert_ne!(renewed.status.plan_hash, record.status.plan_hash);
+    assert!(renewed.message().contains("another one now"), "{}", renewed.message());
+    let same = by_approval().next(&record, 20);
+    assert_eq!((same.status, same.effect), (record.status, Effect::LookAgain(at(35))));
+}
+
+#[test]
+fn a_denied_plan_is_cancelled() {
+    let record = a_record().awaiting(5);
+    let denied = by_approval().says(Decision::Approve, &record, 40).says(Decision::Deny, &record, 50);
+    let next = denied.next(&record, 60);
+    assert_eq!((next.state(), next.effect), ((Phase::Cancelled, Some(Reason::ApprovalDenied)), Effect::End));
+    assert!(next.message().contains("kim"), "{}", next.message());
+    // Also where the yes was seen first.
+    let approved = RecordFixture {
+        status: by_approval().says(Decision::Approve, &record, 40).next(&record, 45).status,
+        ..record.clone()
+    };
+    assert_eq!(denied.next(&approved, 60).state(), (Phase::Cancelled, Some(Reason::ApprovalDenied)));
+}
+
+#[test]
+fn a_plan_that_nobody_approves_in_time_fails_and_its_twin_a_second_earlier_acts() {
+    let record = a_record().awaiting(5);
+    assert_eq!(by_approval().next(&record, 4 + HOUR).status.phase, Phase::AwaitingApproval);
+    let late = by_approval().next(&record, 5 + HOUR);
+    assert_eq!((late.state(), late.effect), ((Phase::Failed, Some(Reason::ApprovalExpired)), Effect::End));
+    assert!(late.message().contains("evict Pod shop/cart-1"), "{}", late.message());
+    let just = by_approval().says(Decision::Approve, &record, 4 + HOUR);
+    assert_eq!(just.next(&record, 5 + HOUR).status.phase, Phase::Pending, "somebody did, and was not seen in time");
+    // Also where it cannot be seen, and where nothing was looked at.
+    assert_eq!(by_approval().policy_unseen().next(&record, 5 + HOUR).state().1, Some(Reason::ApprovalExpired));
+    assert_eq!(by_approval().unseen().next(&record, 5 + HOUR).state().1, Some(Reason::ApprovalExpired));
+}
+
+#[test]
+fn a_shorter_time_for_an_answer_than_the_record_was_made_with_holds() {
+    let mut policy = a_policy("restart-cart").mode(Mode::RequireApproval);
+    policy.spec.approval.within = seconds(10 * MINUTE);
+    let asked = a_world().policy(policy).next(&a_record().mode(Mode::RequireApproval), 5);
+    assert_eq!(asked.status.until, Some(at(5 + 10 * MINUTE)));
+}
+
+#[test]
+fn whether_it_is_approved_cannot_be_told_so_nothing_is_done() {
+    let record = a_record().awaiting(5);
+    let mut world = by_approval();
+    world.consents = Consents::Unknown { forbidden: true, why: "forbidden".to_owned() };
+    assert_eq!(world.next(&record, 60).status, record.status);
+    let pending = a_record().mode(Mode::RequireApproval);
+    assert_eq!(world.next(&pending, 60).state(), (WAITING, Some(Reason::Forbidden)));
+    world.consents = Consents::Unasked;
+    assert_eq!(world.next(&pending, 60).state(), (WAITING, Some(Reason::ApiUnavailable)));
+}
+
+#[test]
+fn what_ends_a_wait_ends_the_wait_for_an_approval() {
+    let record = a_record().awaiting(5);
+    assert_eq!(by_approval().clear().next(&record, 60).state(), (Phase::Skipped, Some(Reason::AlertCleared)));
+    let cancelled = by_approval().cancelled("enough").next(&record, 60);
+    assert_eq!(cancelled.state(), (Phase::Cancelled, Some(Reason::CancelRequested)));
+    let gone = by_approval().policy_gone().next(&record, 60);
+    assert_eq!(gone.state(), (Phase::Cancelled, Some(Reason::PolicyChanged)));
+    let opted_out = by_approval().found(|found| found.opted_out = Some("Pod shop/cart-1".to_owned()));
+    assert_eq!(opted_out.next(&record, 60).state(), (Phase::Skipped, Some(Reason::OptedOut)));
+    // What passes by itself does not: the checks are made again once somebody has answered.
+    assert_eq!(by_approval().paused(Ok("release")).next(&record, 60).status, record.status);
+    assert_eq!(by_approval().policy_unseen().next(&record, 60).status, record.status);
+    assert_eq!(by_approval().unknown().next(&record, 60).status, record.status);
+}
+
+#[test]
+fn of_the_mode_then_and_now_the_stricter_asks() {
+    let stricter_now = by_approval().next(&a_record(), 5);
+    assert_eq!(stricter_now.status.phase, Phase::AwaitingApproval);
+    let stricter_then = a_world().next(&a_record().mode(Mode::RequireApproval), 5);
+    assert_eq!(stricter_then.status.phase, Phase::AwaitingApproval);
+    // And a policy that acts again needs no answer to what it asked meanwhile.
+    let mut record = a_record().awaiting(5);
+    record.spec.mode = Mode::Enforce;
+    assert_eq!(a_world().next(&record, 60).state(), (Phase::Pending, Some(Reason::PolicyChanged)));
+    let dry = a_world().policy(a_policy("restart-cart").mode(Mode::DryRun)).next(&record, 60);
+    assert_eq!(dry.state(), (Phase::Pending, Some(Reason::PolicyChanged)));
+}
+
+#[test]
+fn the_next_step_needs_an_approval_of_its_own() {
+    let record = a_record().awaiting(5);
+    let world = by_approval().says(Decision::Approve, &record, 10);
+    let mut second = record.clone().journal(ActionOutcome::Done, 20).at_step(1).in_phase(Phase::Pending, 400);
+    second.spec.mode = Mode::RequireApproval;
+    let next = world.next(&second, 401);
+    assert_eq!(next.state(), (Phase::AwaitingApproval, Some(Reason::ApprovalRequired)));
+    assert_ne!(next.status.plan_hash, record.status.plan_hash);
+    assert_eq!(next.status.target, Some(deployment("cart")));
+}
+
+// ---- what the API server would refuse
+
+#[test]
+fn what_would_be_refused_is_not_tried_and_its_twin_acts() {
+    let refused = Access::Refused("kim may not create pods/eviction in namespace shop".to_owned());
+    let next = a_world().access(&refused).next(&a_record(), 5);
+    assert_eq!((next.state(), next.effect), ((Phase::Skipped, Some(Reason::NotPermitted)), Effect::End));
+    assert_eq!(next.outcomes(), []);
+    assert!(next.message().contains("may not create pods/eviction"), "{}", next.message());
+    assert_eq!(a_world().access(&Access::Allowed).next(&a_record(), 5).effect, Effect::Act);
+}
+
+#[test]
+fn whether_it_would_be_refused_cannot_be_told_so_it_waits() {
+    let unknown = |forbidden| Access::Unknown { forbidden, why: "no answer".to_owned() };
+    let state = |access: &Access| a_world().access(access).next(&a_record(), 5).state();
+    assert_eq!(state(&unknown(false)), (WAITING, Some(Reason::ApiUnavailable)));
+    assert_eq!(state(&unknown(true)), (WAITING, Some(Reason::Forbidden)));
+    let mut unasked = a_world();
+    unasked.access.clear();
+    assert_eq!(unasked.next(&a_record(), 5).state(), (WAITING, Some(Reason::ApiUnavailable)));
+}
+
+#[test]
+fn in_whose_name_it_is_done_is_part_of_the_plan() {
+    let mut record = a_record().mode(Mode::RequireApproval);
+    let own = by_approval().next(&record, 5).status;
+    let mut policy = a_policy("restart-cart").mode(Mode::RequireApproval);
+    policy.spec.service_account_name = Some("repairs".to_owned());
+    record.spec.service_account_name = Some("repairs".to_owned());
+    let theirs = a_world().policy(policy).next(&record, 5).status;
+    assert_eq!(theirs.plan.as_deref(), Some("evict Pod shop/cart-1 (uid uid-cart-1), as service account shop/repairs"));
+    assert_ne!(theirs.plan_hash, own.plan_hash);
+    // And a policy that names another one now is not followed.
+    let changed = by_approval().next(&record, 5);
+    assert_eq!(changed.state(), (Phase::Cancelled, Some(Reason::PolicyChanged)));
 }

@@ -1,6 +1,6 @@
 //! The rules of CEL in our definitions, in code.
 //!
-//! There are seven, and an engine for CEL would be a parser, a regex crate's worth of build time and a second clock crate
+//! There are a handful, and an engine for CEL would be a parser, a regex crate's worth of build time and a second clock crate
 //! in the binary for them. So each is written out here, found by its text; a test asks for every rule of every
 //! definition, so that a new one cannot be forgotten.
 
@@ -35,6 +35,10 @@ const RULES: &[(&str, Holds)] = &[
         has("restartPod") != has("rolloutRestart")
     }),
     ("self.from != self.to", |value, _| value.get("from") != value.get("to")),
+    ("(self.kind == 'RemediationPolicy') == has(self.namespace)", |value, _| {
+        let namespaced = value.get("namespace").is_some_and(|namespace| !namespace.is_null());
+        (value["kind"] == "RemediationPolicy") == namespaced
+    }),
     ("self == oldSelf", |value, old| old.is_none_or(|old| old == value)),
 ];
 

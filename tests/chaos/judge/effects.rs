@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use paramedic::{
-    api::{ActionOutcome, Phase},
+    api::{ActionOutcome, Mode, Phase},
     sim::State,
     triage::PolicyKey,
 };
@@ -100,11 +100,17 @@ impl Judge {
             Met::Workload { uid } => (uid.clone(), "rollout"),
         };
         self.note(format!("effect: r{} {action} {uid}, sent at {}", sent.replica, sent.at));
+        let skews = self.skews();
         let announced = self.records.values().find(|record| {
-            let entry = record.status.journal.last();
+            let acting = record.status.phase == Phase::Acting;
             record.gone.is_none()
-                && record.status.phase == Phase::Acting
-                && entry.is_some_and(|entry| entry.outcome == ActionOutcome::Running && entry.target.uid == uid)
+                && record.status.journal.last().is_some_and(|entry| {
+                    let running = acting && entry.outcome == ActionOutcome::Running;
+                    // Sent while it was, it may be carried out once somebody else has ended the object, and that was seen.
+                    let was = entry.outcome == ActionOutcome::Done
+                        && entry.ended_at.is_some_and(|ended_at| sent.at <= ended_at + skews);
+                    entry.target.uid == uid && (running || was)
+                })
         });
         let Some(record) = announced else {
             let about: Vec<String> =
@@ -123,6 +129,10 @@ impl Judge {
             stats.count("protections", "JournalFirst");
         }
         let Some(entry) = record.status.journal.last() else { return };
+        if record.spec.mode == Mode::RequireApproval && entry.approved_by.is_none() {
+            let what = format!("{action} {uid} for {record}");
+            return self.violated("nothing is done without somebody's consent where that is asked for", what);
+        }
         let effect = Effect {
             action,
             replica: sent.replica,
@@ -248,7 +258,14 @@ impl Judge {
         }
         let needed = limits.min_available.of(workload.desired);
         if left < needed {
-            let what = format!("{key} left {left} ready pods of {}; {needed} are needed", workload.desired);
+            let looked_at = record.status.checks.iter().flat_map(|checks| &checks.made);
+            let figures = looked_at.filter(|check| check.name == "availability").map(|check| check.figures.as_str());
+            let figures: Vec<&str> = figures.collect();
+            let what = format!(
+                "{key} left {left} ready pods of {}; {needed} are needed; it saw: {}",
+                workload.desired,
+                figures.join("; ")
+            );
             self.violated("enough pods stay available", what);
         }
     }

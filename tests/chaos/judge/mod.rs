@@ -105,6 +105,7 @@ impl Judge {
     }
 
     fn take(&mut self, state: &State, now: Timestamp, sent: Option<&Sent>, stats: &mut Stats) {
+        assert!(self.seen == 0 || self.seen >= state.compacted(), "nothing was forgotten before it was judged");
         let changes: Vec<_> = state.changes_since(self.seen).cloned().collect();
         self.seen = state.revision();
         for change in changes {
@@ -116,7 +117,12 @@ impl Judge {
                     self.policies.changed(&change.object, after.is_none(), now);
                 }
                 "Pause" => self.pause_changed(&change.object, after.is_some(), now),
-                "Pod" => self.pod_changed(before, after, now, sent.is_some()),
+                "Pod" => {
+                    // What happened to other pods since the last look was not the request's doing.
+                    let name = change.object["metadata"]["name"].as_str().unwrap_or_default();
+                    let by_request = sent.is_some_and(|sent| sent.words().contains(&name));
+                    self.pod_changed(before, after, now, by_request);
+                }
                 "Deployment" | "StatefulSet" => self.workload_changed(before, after, now),
                 "Namespace" => self.opt_out_changed(&change.object, after.is_some(), now),
                 "Lease" => self.lease_changed(after, stats),

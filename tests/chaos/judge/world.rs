@@ -100,7 +100,7 @@ impl Policies {
         let key = (kind.to_owned(), namespace.to_owned(), name.to_owned());
         let Some(versions) = self.0.get(&key) else { return false };
         Self::seen(versions, then, late)
-            .any(|version| version.spec.as_ref().is_some_and(|spec| spec.mode == Mode::Enforce))
+            .any(|version| version.spec.as_ref().is_some_and(|spec| spec.mode >= Mode::RequireApproval))
     }
 }
 

@@ -31,7 +31,7 @@ pub fn keep(logs: &[(String, String)]) {
 /// (verb, group, resource with subresource, namespace)
 type Question = (&'static str, &'static str, &'static str, &'static str);
 
-const ALLOWED: [Question; 13] = [
+const ALLOWED: [Question; 15] = [
     ("create", "", "pods/eviction", "default"),
     ("delete", "", "pods", "default"),
     ("get", "", "pods", "default"),
@@ -41,13 +41,15 @@ const ALLOWED: [Question; 13] = [
     ("create", "paramedic.dev", "remediations", "default"),
     ("update", "paramedic.dev", "remediations/status", "default"),
     ("list", "paramedic.dev", "pauses", "default"),
+    ("list", "paramedic.dev", "remediationapprovals", "default"),
+    ("watch", "paramedic.dev", "remediationapprovals", "default"),
     ("watch", "paramedic.dev", "remediationpolicies", "default"),
     ("patch", "paramedic.dev", "remediationpolicies/status", "default"),
     ("create", "events.k8s.io", "events", "default"),
     ("update", "coordination.k8s.io", "leases", PARAMEDIC),
 ];
 
-const REFUSED: [Question; 24] = [
+const REFUSED: [Question; 26] = [
     ("get", "", "secrets", PARAMEDIC),
     ("list", "", "secrets", ""),
     ("get", "", "secrets", "kube-system"),
@@ -65,6 +67,8 @@ const REFUSED: [Question; 24] = [
     ("create", "paramedic.dev", "clusterremediationpolicies", ""),
     ("delete", "paramedic.dev", "pauses", "default"),
     ("watch", "paramedic.dev", "pauses", "default"),
+    ("create", "paramedic.dev", "remediationapprovals", "default"),
+    ("approve", "paramedic.dev", "remediationpolicies", "default"),
     ("get", "paramedic.dev", "remediations/status", "default"),
     ("get", "paramedic.dev", "remediationpolicies", "default"),
     ("update", "paramedic.dev", "remediationpolicies/status", "default"),

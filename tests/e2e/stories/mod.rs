@@ -1,6 +1,7 @@
 //! The stories, by what they are about.
 
 mod access;
+mod approval;
 mod audit_log;
 mod consent;
 mod crashes;
@@ -23,6 +24,7 @@ pub fn all() -> Vec<Entry> {
     entries.extend(whole_loop::stories());
     entries.extend(deliveries::stories());
     entries.extend(consent::stories());
+    entries.extend(approval::stories());
     entries.extend(evidence::stories());
     entries.extend(targets::stories());
     entries.extend(limits::stories());

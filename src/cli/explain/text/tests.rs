@@ -59,6 +59,7 @@ fn an_alert_that_would_be_acted_on_says_what_was_looked_at() {
         concurrency   pass  0 of 1 run for the policy, 0 of 10 in all
         availability  pass  3 of 3 pods are ready, and the action ends one of them; minAvailable 50% asks for 2
         rollout       pass  3 of 3 pods are of the current template
+        access        pass  may create pods/eviction
         rate          pass  0 of 5 actions in 1h
       => It would act now: Acting (InProgress): evict Pod shop/cart-1 (uid uid-cart-1)
     "#);
@@ -95,6 +96,7 @@ fn what_stands_in_the_way_is_named_with_what_would_turn_it() {
         concurrency   pass          0 of 1 run for the policy, 0 of 10 in all
         availability  pass          1 of 3 pods are ready, and a rollout ends 0 of them at once; minAvailable 50% asks for 2
         rollout       pass          3 of 3 pods are of the current template
+        access        pass          may get deployments.apps; may patch deployments.apps
         rate          pass          1 of 5 actions in 1h
       => It would not act now: Waiting (Cooldown), until 2026-03-01T12:09:00Z: Deployment shop/cart was acted on for shop/other; its cooldown of 10m is not over
     "#);

@@ -48,6 +48,7 @@ fn a_wait_names_the_check_that_decided_and_what_would_have_turned_it() {
       concurrency   pass   0 of 1 run for the policy, 0 of 10 in all
       availability  pass   1 of 3 pods are ready, and a rollout ends 0 of them at once; minAvailable 50% asks for 2
       rollout       pass   3 of 3 pods are of the current template
+      access        pass   may get deployments.apps; may patch deployments.apps
       rate          pass   1 of 5 actions in 1h
     "#);
 }
@@ -88,6 +89,7 @@ fn one_that_acted_says_what_was_looked_at_before_and_what_is_waited_for() {
       concurrency   pass  0 of 1 run for the policy, 0 of 10 in all
       availability  pass  3 of 3 pods are ready, and the action ends one of them; minAvailable 50% asks for 2
       rollout       pass  3 of 3 pods are of the current template
+      access        pass  may create pods/eviction
       rate          pass  0 of 5 actions in 1h
 
     Done to Deployment shop/cart

@@ -172,7 +172,7 @@ fn pending_again() -> Evaluated {
 
 #[test]
 fn only_an_alertmanager_says_that_there_is_something_to_act_on_where_one_can_be_asked() {
-    let before = |alertmanagers: Evidence, rules: Evaluated| before_acting(alertmanagers, rules);
+    let before = before_acting;
     let all = || [Evaluated::Firing, pending_again(), Evaluated::Clear, unknown("u"), Evaluated::Unasked];
     for rules in all() {
         assert_eq!(before(Evidence::Firing, rules.clone()), Evidence::Firing);
