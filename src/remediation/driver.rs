@@ -1,7 +1,8 @@
 //! The leader's work: one task that admits, and actions that run beside it.
 //!
 //! The loop looks (`Looker`), decides (`machine::next`), writes the record's status with the version it was decided on,
-//! and only then acts. Decisions are made one at a time, as looks come back; looks and actions run concurrently.
+//! and only then acts. Decisions are made one at a time, as looks come back, and take what they need of the limits at once;
+//! looks, writes and actions run concurrently, for one record one at a time.
 //! What is found written but not known to be done is looked into, never assumed. It is one file because the order of
 //! those steps is the point of it.
 
@@ -129,9 +130,29 @@ enum Finding {
     Looked(Outcome),
     Seen(Seen),
     Alert(Evidence),
+    /// What the API answered to the write of a decision.
+    Written(Box<Decision>, WriteAnswer),
     /// What is kept now of records that are gone; `None`: nobody knows, and it has to be read again.
     Kept(Option<Archived>),
     Failed,
+}
+
+/// What the API answered to the write of a status.
+type WriteAnswer = Result<kube::Result<Remediation>, tokio::time::error::Elapsed>;
+
+/// A decision that is being written down.
+struct Decision {
+    /// The status it was made on, and the one it leads to.
+    before: RemediationStatus,
+    after: RemediationStatus,
+    /// What is to be done once it is written.
+    effect: Effect,
+    /// When it was made, and on what version of the record.
+    at: Timestamp,
+    over: Option<String>,
+    /// What was done already.
+    #[cfg(feature = "chaos")]
+    done: Option<Outcome>,
 }
 
 impl Driver {
@@ -195,7 +216,8 @@ impl Driver {
             deleted: false,
         };
         desk.work(stop).await;
-        let clean = !desk.held.values().any(|held| held.phase() == Phase::Acting || held.in_doubt.is_some());
+        let under_way = |held: &Held| held.writing || held.phase() == Phase::Acting || held.in_doubt.is_some();
+        let clean = !desk.held.values().any(under_way);
         // Whoever leads next counts them, and tells of what failed.
         self.escalations.leave();
         desk.held.clear();
@@ -288,9 +310,7 @@ impl Desk<'_> {
                     () = self.attend(&key) => {}
                 }
                 while let Some(done) = self.tasks.try_join_next_with_id() {
-                    if !self.finish(done, &ended).await {
-                        return;
-                    }
+                    self.finish(done);
                 }
                 continue;
             }
@@ -299,11 +319,7 @@ impl Desk<'_> {
             tokio::select! {
                 biased;
                 () = ended.cancelled() => return,
-                Some(done) = self.tasks.join_next_with_id() => {
-                    if !self.finish(done, &ended).await {
-                        return;
-                    }
-                }
+                Some(done) = self.tasks.join_next_with_id() => self.finish(done),
                 () = self.driver.records.changed() => {}
                 Some(()) = OptionFuture::from((!stopping).then(|| stop.cancelled())) => {}
                 _ = sweep.tick() => self.sweep(),
@@ -390,7 +406,7 @@ impl Desk<'_> {
 
     fn nothing_to_write_down(&self) -> bool {
         let acting = |held: &Held| held.phase() == Phase::Acting && (held.busy || held.outcome.is_some());
-        !self.held.values().any(acting)
+        !self.held.values().any(|held| held.writing || acting(held))
     }
 
     /// Looks at one record, decides, and does what follows.
@@ -402,7 +418,7 @@ impl Desk<'_> {
         let Some(held) = self.held.get(key) else { return };
         match held.phase() {
             Phase::Acting => match held.outcome.clone() {
-                Some(outcome) => self.settle_outcome(key, outcome).await,
+                Some(outcome) => self.settle_outcome(key, outcome),
                 None => self.observe(key),
             },
             Phase::Verifying => {
@@ -486,14 +502,13 @@ impl Desk<'_> {
         }
     }
 
-    /// Decides, writes, and does what follows.
-    async fn settle(&mut self, key: &ObjectKey, observed: Observed, evidence: &Evidence) {
+    /// Decides, and has it written; what follows does so once that is done.
+    fn settle(&mut self, key: &ObjectKey, observed: Observed, evidence: &Evidence) {
         let now = self.driver.clock.now();
         let policy = match self.held.get(key) {
             Some(held) => self.policy_now(&held.record.spec.policy.uid.clone(), now),
             None => return,
         };
-        self.count_the_crowd();
         let Some(held) = self.held.get(key) else { return };
         let before = held.status();
         let audit = self.driver.audit.ready().err().map(|why| why.to_string());
@@ -512,45 +527,27 @@ impl Desk<'_> {
             protections: self.driver.protections,
         };
         let Next { status, effect } = machine::next(&held.record.spec, &before, &world, now);
+        if status == before {
+            self.follow(key, effect, now);
+            return;
+        }
         let record = held.record.clone();
-        if status != before {
-            self.enter(&record, &before, &status);
+        self.enter(&record, &before, &status);
+        let decision = Decision {
+            before,
+            after: status,
+            effect,
+            at: now,
+            over: record.metadata.resource_version.clone(),
             #[cfg(feature = "chaos")]
-            if effect == Effect::Act && !self.driver.protections.hold(Protection::JournalFirst) {
-                self.act_before_the_journal(key, record, &before, status).await;
-                return;
-            }
-            if !self.write(key, record, &before, status).await {
-                return;
-            }
-        }
-        self.follow(key, effect, now);
+            done: None,
+        };
+        self.write(key, record, decision);
     }
 
-    /// What must never be: for the test that shows why.
-    #[cfg(feature = "chaos")]
-    async fn act_before_the_journal(
-        &mut self,
-        key: &ObjectKey,
-        record: Remediation,
-        before: &RemediationStatus,
-        after: RemediationStatus,
-    ) {
-        let mut announced = record.clone();
-        announced.status = Some(after.clone());
-        let Some((action, order)) = order(key, &announced, self.driver.protections) else { return };
-        let outcome = action::execute(self.driver.client.clone(), action, &order).await;
-        if self.write(key, record, before, after).await
-            && let Some(held) = self.held.get_mut(key)
-        {
-            held.outcome = Some(outcome);
-            held.due = Instant::now();
-        }
-    }
-
-    async fn settle_outcome(&mut self, key: &ObjectKey, outcome: Outcome) {
+    fn settle_outcome(&mut self, key: &ObjectKey, outcome: Outcome) {
         let Outcome { outcome, message } = outcome;
-        self.settle(key, Observed::Outcome { outcome, message }, &Evidence::Unasked).await;
+        self.settle(key, Observed::Outcome { outcome, message }, &Evidence::Unasked);
     }
 
     /// Takes what a new status takes from the limits, before it is written.
@@ -571,33 +568,52 @@ impl Desk<'_> {
         if entry.outcome == ActionOutcome::DryRun { self.shadow.note(mark) } else { self.ledger.take(mark) }
     }
 
-    /// Writes a status over the very version it was decided on. `false`: it was not written, or nobody knows.
-    async fn write(
-        &mut self,
-        key: &ObjectKey,
-        mut record: Remediation,
-        before: &RemediationStatus,
-        after: RemediationStatus,
-    ) -> bool {
-        record.status = Some(after.clone());
-        record.metadata.managed_fields = None;
+    /// Writes a status over the very version it was decided on.
+    fn write(&mut self, key: &ObjectKey, mut record: Remediation, decision: Decision) {
         #[cfg(feature = "chaos")]
-        if !self.driver.protections.hold(Protection::CompareAndSwap)
-            && let Ok(Ok(current)) = timeout(WRITE_TIMEOUT, self.driver.api(key).get(&key.name)).await
-        {
-            record.metadata.resource_version = current.metadata.resource_version;
+        let (client, announced, protections) = (self.driver.client.clone(), record.clone(), self.driver.protections);
+        record.status = Some(decision.after.clone());
+        record.metadata.managed_fields = None;
+        let (api, name) = (self.driver.api(key), key.name.clone());
+        if let Some(held) = self.held.get_mut(key) {
+            held.writing = true;
         }
-        let params = PostParams::default();
-        let answer = timeout(WRITE_TIMEOUT, self.driver.api(key).replace_status(&key.name, &params, &record)).await;
+        #[cfg(feature = "chaos")]
+        let looked_for = key.clone();
+        self.spawn(key, async move {
+            #[cfg(feature = "chaos")]
+            let decision = without_protections(client, &looked_for, announced, decision, protections).await;
+            #[cfg(feature = "chaos")]
+            if !protections.hold(Protection::CompareAndSwap)
+                && let Ok(Ok(current)) = timeout(WRITE_TIMEOUT, api.get(&name)).await
+            {
+                record.metadata.resource_version = current.metadata.resource_version;
+            }
+            let params = PostParams::default();
+            let answer = timeout(WRITE_TIMEOUT, api.replace_status(&name, &params, &record)).await;
+            Finding::Written(Box::new(decision), answer)
+        });
+    }
+
+    /// What follows from the API's answer to the write of a decision.
+    fn take_answer(&mut self, key: &ObjectKey, decision: Decision, answer: WriteAnswer) {
         match answer {
             Ok(Ok(written)) => {
-                self.written(key, written, before, &after);
-                true
+                self.written(key, written, &decision.before, &decision.after);
+                // Something was heard of it meanwhile that has to be looked into first.
+                if self.held.get(key).is_some_and(|held| held.stale) {
+                    return;
+                }
+                #[cfg(feature = "chaos")]
+                if let Some(held) = self.held.get_mut(key).filter(|_| decision.done.is_some()) {
+                    held.outcome = decision.done;
+                    return;
+                }
+                self.follow(key, decision.effect, decision.at);
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
                 // What was taken is kept until it is known what the record says.
                 self.unsure(key, Duration::ZERO);
-                false
             }
             failed => {
                 let (reason, why) = match &failed {
@@ -607,11 +623,10 @@ impl Desk<'_> {
                 self.driver.metrics.api_error("update", reason);
                 warn!(remediation = %key, why, "its status was not written; it is read again first");
                 self.unsure(key, RETRY);
-                let begins = after.journal.len() > before.journal.len();
+                let begins = decision.after.journal.len() > decision.before.journal.len();
                 if let Some(held) = self.held.get_mut(key).filter(|_| begins && may_be_carried_out(&failed)) {
-                    held.doubt(Instant::now());
+                    held.doubt(decision.over, Instant::now());
                 }
-                false
             }
         }
     }
@@ -656,8 +671,11 @@ impl Desk<'_> {
             driver.escalations.ended(&written, driver.clock.now());
             self.held.remove(key);
         } else if let Some(held) = self.held.get_mut(key) {
-            held.record = written;
-            held.stale = false;
+            // A watch may have brought a newer version already.
+            let due = held.due;
+            if held.merge(&written, Instant::now()) {
+                held.due = due;
+            }
             held.in_doubt = None;
             held.outcome = None;
             held.unanswered = None;
@@ -774,12 +792,8 @@ impl Desk<'_> {
         }
     }
 
-    /// Takes in what came of a task. `false`: the term ended meanwhile.
-    async fn finish(
-        &mut self,
-        done: Result<(tokio::task::Id, Finding), tokio::task::JoinError>,
-        ended: &CancellationToken,
-    ) -> bool {
+    /// Takes in what came of a task.
+    fn finish(&mut self, done: Result<(tokio::task::Id, Finding), tokio::task::JoinError>) {
         let (id, finding) = match done {
             Ok((id, finding)) => (id, finding),
             Err(error) => {
@@ -794,14 +808,16 @@ impl Desk<'_> {
                 self.ledger.recall(archived.as_ref().map(|archived| archived.kept.clone()).unwrap_or_default());
                 self.archived = archived;
             }
-            return true;
+            return;
         }
-        let Some(key) = self.started.remove(&id) else { return true };
+        let Some(key) = self.started.remove(&id) else { return };
         let (now, seen_now) = (self.driver.clock.now(), Instant::now());
-        let Some(held) = self.held.get_mut(&key) else { return true };
+        let Some(held) = self.held.get_mut(&key) else { return };
         held.busy = false;
+        held.writing = false;
         held.due = seen_now;
         match finding {
+            Finding::Written(decision, answer) => self.take_answer(&key, *decision, answer),
             Finding::Kept(_) | Finding::Failed => held.put_off(RETRY),
             // Attended to next; until it is written, it is kept.
             Finding::Outcome(outcome) => held.outcome = Some(outcome),
@@ -819,37 +835,24 @@ impl Desk<'_> {
                     && fresh
                     && matches!(held.phase(), Phase::Pending | Phase::Waiting | Phase::AwaitingApproval)
                 {
-                    tokio::select! {
-                        biased;
-                        () = ended.cancelled() => return false,
-                        () = self.settle(&key, Observed::Scene(scene), &evidence) => {}
-                    }
+                    self.settle(&key, Observed::Scene(scene), &evidence);
                 }
             }
             Finding::Seen(seen) => {
                 let seen = self.weigh(&key, seen);
-                let Some(held) = self.held.get_mut(&key) else { return true };
+                let Some(held) = self.held.get_mut(&key) else { return };
                 if held.phase() == Phase::Verifying && !held.stale {
                     let evidence = seen.evidence.clone();
                     let recovery = held.recovery(seen, now);
-                    tokio::select! {
-                        biased;
-                        () = ended.cancelled() => return false,
-                        () = self.settle(&key, Observed::Recovery(recovery), &evidence) => {}
-                    }
+                    self.settle(&key, Observed::Recovery(recovery), &evidence);
                 }
             }
             Finding::Alert(evidence) => {
                 if held.phase() == Phase::Observing && !held.stale {
-                    tokio::select! {
-                        biased;
-                        () = ended.cancelled() => return false,
-                        () = self.settle(&key, Observed::Nothing, &evidence) => {}
-                    }
+                    self.settle(&key, Observed::Nothing, &evidence);
                 }
             }
         }
-        true
     }
 
     /// Where only notices speak, another record's newer alert about the same subject says that it is not well.
@@ -1038,6 +1041,24 @@ fn order<'a>(
     let step = record.spec.steps.get(usize::try_from(entry.step).ok()?)?;
     let uid = record.metadata.uid.as_deref().unwrap_or_default();
     Some((step.action()?, Order { record: key, uid, entry, protections }))
+}
+
+/// What must never be: for the tests that show why.
+#[cfg(feature = "chaos")]
+async fn without_protections(
+    client: Client,
+    key: &ObjectKey,
+    mut record: Remediation,
+    mut decision: Decision,
+    protections: Protections,
+) -> Decision {
+    if decision.effect == Effect::Act && !protections.hold(Protection::JournalFirst) {
+        record.status = Some(decision.after.clone());
+        if let Some((action, order)) = order(key, &record, protections) {
+            decision.done = Some(action::execute(client, action, &order).await);
+        }
+    }
+    decision
 }
 
 /// The line of the audit log without which an action does not begin.
