@@ -129,8 +129,8 @@ enum Finding {
     Looked(Outcome),
     Seen(Seen),
     Alert(Evidence),
-    /// What is kept now of records that are gone; `None`: nobody knows, and it has to be read again.
-    Kept(Option<Archived>),
+    /// What is kept now of records that are gone; an error: nobody knows, and it has to be read again.
+    Kept(Result<Archived, ArchiveError>),
     Failed,
 }
 
@@ -553,8 +553,10 @@ impl Desk<'_> {
         self.settle(key, Observed::Outcome { outcome, message }, &Evidence::Unasked).await;
     }
 
-    /// Takes what a new status takes from the limits, before it is written.
+    /// Takes what a new status takes from the limits, before it is written. Where that fails, what the record says is read
+    /// again.
     fn enter(&mut self, record: &Remediation, before: &RemediationStatus, after: &RemediationStatus) {
+        self.ledger.judge(record, after);
         let (Some(entry), Some(subject)) = (after.journal.last(), &after.subject) else { return };
         if after.journal.len() == before.journal.len() {
             return;
@@ -652,7 +654,6 @@ impl Desk<'_> {
             driver.metrics.recovered(&written.spec.policy.to_string(), since(received_at, driver.clock.now()));
         }
         if after.phase.is_terminal() {
-            self.ledger.judge(&written);
             driver.escalations.ended(&written, driver.clock.now());
             self.held.remove(key);
         } else if let Some(held) = self.held.get_mut(key) {
@@ -789,10 +790,8 @@ impl Desk<'_> {
         };
         if self.sweeping == Some(id) {
             self.sweeping = None;
-            if let Finding::Kept(archived) = finding {
-                // What another leader kept, or what was kept by a write whose answer was lost.
-                self.ledger.recall(archived.as_ref().map(|archived| archived.kept.clone()).unwrap_or_default());
-                self.archived = archived;
+            if let Finding::Kept(kept) = finding {
+                self.recall(kept);
             }
             return true;
         }
@@ -850,6 +849,26 @@ impl Desk<'_> {
             }
         }
         true
+    }
+
+    /// Takes in what is kept of records that are gone: by this leader, by another one, or by a write whose answer was lost.
+    fn recall(&mut self, kept: Result<Archived, ArchiveError>) {
+        match kept {
+            Ok(archived) => {
+                self.ledger.recall(archived.kept.clone());
+                // What was only read does not have yet what is to be kept.
+                self.deleted |= self.archived.is_none();
+                self.archived = Some(archived);
+            }
+            Err(error) => {
+                self.driver.metrics.api_error("update", error.reason());
+                warn!(
+                    why = chain(&error),
+                    "what removed records did was not written into ConfigMap {LEDGER}; it is tried again, and no record is removed before"
+                );
+                self.archived = None;
+            }
+        }
     }
 
     /// Where only notices speak, another record's newer alert about the same subject says that it is not well.
@@ -960,19 +979,13 @@ async fn keep_and_remove(
     old: Vec<(Api<Remediation>, Option<String>, ObjectKey)>,
     audit: Audit,
 ) -> Finding {
-    let Some(archived) = archived else {
-        let read = archive.read().await;
-        return Finding::Kept(read.map_err(|error| warn!(%error, "ConfigMap {LEDGER} was not read")).ok());
-    };
+    let Some(archived) = archived else { return Finding::Kept(archive.read().await) };
     let archived = if archived.kept == kept {
         archived
     } else {
         match archive.write(kept, archived).await {
             Ok(archived) => archived,
-            Err(error) => {
-                warn!(%error, "what removed records did was not written into ConfigMap {LEDGER}; it is tried again");
-                return Finding::Kept(None);
-            }
+            failed => return Finding::Kept(failed),
         }
     };
     let mut removed = BTreeSet::new();
@@ -991,7 +1004,7 @@ async fn keep_and_remove(
         }
     }
     remove_approvals(&client, &removed).await;
-    Finding::Kept(Some(archived))
+    Finding::Kept(Ok(archived))
 }
 
 /// Removes what people said to the plans of records that are no more. What fails stays; it counts for nothing.
