@@ -7,6 +7,7 @@ use kube::{Api, Client, api::PostParams};
 use tokio::time::timeout;
 
 use super::ledger::{Kept, Unreadable};
+use crate::telemetry::metrics::ApiErrorReason;
 
 /// Its name.
 pub const LEDGER: &str = "paramedic-ledger";
@@ -19,14 +20,33 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The API refused, or could not be reached.
-    #[error("{0}")]
-    Api(#[source] kube::Error),
+    #[error(transparent)]
+    Api(kube::Error),
     /// It did not answer.
     #[error("no answer in time")]
     NoAnswer,
     /// It says what cannot be understood.
     #[error("{0}; correct the ConfigMap, or delete it if what it says may be forgotten")]
-    Unreadable(#[from] Unreadable),
+    Unreadable(Unreadable),
+}
+
+impl ArchiveError {
+    /// For the metric.
+    pub(super) fn reason(&self) -> ApiErrorReason {
+        match self {
+            Self::Api(error) => ApiErrorReason::of(error),
+            Self::NoAnswer => ApiErrorReason::NoAnswer,
+            Self::Unreadable(_) => ApiErrorReason::OtherAnswer,
+        }
+    }
+}
+
+/// What is kept of records that are gone, for whoever explains what the limits count.
+///
+/// # Errors
+/// It could not be read, or says what cannot be understood.
+pub async fn kept(client: Client, own_namespace: &str) -> Result<Kept, ArchiveError> {
+    Archive::new(client, own_namespace).read().await.map(|archived| archived.kept)
 }
 
 /// What is there, and which version of it.
@@ -58,7 +78,8 @@ impl Archive {
         };
         let Some(map) = found else { return Ok(Archived::default()) };
         let text = map.data.as_ref().and_then(|data| data.get(KEY)).map(String::as_str).unwrap_or_default();
-        Ok(Archived { kept: Kept::from_lines(text)?, version: map.metadata.resource_version })
+        let kept = Kept::from_lines(text).map_err(ArchiveError::Unreadable)?;
+        Ok(Archived { kept, version: map.metadata.resource_version })
     }
 
     /// Keeps this instead, over the very version that was read: a leader that was deposed writes over nothing.

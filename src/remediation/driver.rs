@@ -132,8 +132,8 @@ enum Finding {
     Alert(Evidence),
     /// What the API answered to the write of a decision.
     Written(Box<Decision>, WriteAnswer),
-    /// What is kept now of records that are gone; `None`: nobody knows, and it has to be read again.
-    Kept(Option<Archived>),
+    /// What is kept now of records that are gone; an error: nobody knows, and it has to be read again.
+    Kept(Result<Archived, ArchiveError>),
     Failed,
 }
 
@@ -550,8 +550,10 @@ impl Desk<'_> {
         self.settle(key, Observed::Outcome { outcome, message }, &Evidence::Unasked);
     }
 
-    /// Takes what a new status takes from the limits, before it is written.
+    /// Takes what a new status takes from the limits, before it is written. Where that fails, what the record says is read
+    /// again.
     fn enter(&mut self, record: &Remediation, before: &RemediationStatus, after: &RemediationStatus) {
+        self.ledger.judge(record, after);
         let (Some(entry), Some(subject)) = (after.journal.last(), &after.subject) else { return };
         if after.journal.len() == before.journal.len() {
             return;
@@ -667,7 +669,6 @@ impl Desk<'_> {
             driver.metrics.recovered(&written.spec.policy.to_string(), since(received_at, driver.clock.now()));
         }
         if after.phase.is_terminal() {
-            self.ledger.judge(&written);
             driver.escalations.ended(&written, driver.clock.now());
             self.held.remove(key);
         } else if let Some(held) = self.held.get_mut(key) {
@@ -803,10 +804,8 @@ impl Desk<'_> {
         };
         if self.sweeping == Some(id) {
             self.sweeping = None;
-            if let Finding::Kept(archived) = finding {
-                // What another leader kept, or what was kept by a write whose answer was lost.
-                self.ledger.recall(archived.as_ref().map(|archived| archived.kept.clone()).unwrap_or_default());
-                self.archived = archived;
+            if let Finding::Kept(kept) = finding {
+                self.recall(kept);
             }
             return;
         }
@@ -851,6 +850,26 @@ impl Desk<'_> {
                 if held.phase() == Phase::Observing && !held.stale {
                     self.settle(&key, Observed::Nothing, &evidence);
                 }
+            }
+        }
+    }
+
+    /// Takes in what is kept of records that are gone: by this leader, by another one, or by a write whose answer was lost.
+    fn recall(&mut self, kept: Result<Archived, ArchiveError>) {
+        match kept {
+            Ok(archived) => {
+                self.ledger.recall(archived.kept.clone());
+                // What was only read does not have yet what is to be kept.
+                self.deleted |= self.archived.is_none();
+                self.archived = Some(archived);
+            }
+            Err(error) => {
+                self.driver.metrics.api_error("update", error.reason());
+                warn!(
+                    why = chain(&error),
+                    "what removed records did was not written into ConfigMap {LEDGER}; it is tried again, and no record is removed before"
+                );
+                self.archived = None;
             }
         }
     }
@@ -963,19 +982,13 @@ async fn keep_and_remove(
     old: Vec<(Api<Remediation>, Option<String>, ObjectKey)>,
     audit: Audit,
 ) -> Finding {
-    let Some(archived) = archived else {
-        let read = archive.read().await;
-        return Finding::Kept(read.map_err(|error| warn!(%error, "ConfigMap {LEDGER} was not read")).ok());
-    };
+    let Some(archived) = archived else { return Finding::Kept(archive.read().await) };
     let archived = if archived.kept == kept {
         archived
     } else {
         match archive.write(kept, archived).await {
             Ok(archived) => archived,
-            Err(error) => {
-                warn!(%error, "what removed records did was not written into ConfigMap {LEDGER}; it is tried again");
-                return Finding::Kept(None);
-            }
+            failed => return Finding::Kept(failed),
         }
     };
     let mut removed = BTreeSet::new();
@@ -994,7 +1007,7 @@ async fn keep_and_remove(
         }
     }
     remove_approvals(&client, &removed).await;
-    Finding::Kept(Some(archived))
+    Finding::Kept(Ok(archived))
 }
 
 /// Removes what people said to the plans of records that are no more. What fails stays; it counts for nothing.

@@ -191,7 +191,7 @@ impl Ledger {
             });
         }
         if side == Side::Real {
-            self.judge(record);
+            self.judge(record, status);
         }
         if side == Side::Real && status.phase.is_running() {
             let target = status.target.as_ref().map(|target| target.uid.clone()).unwrap_or_default();
@@ -206,8 +206,11 @@ impl Ledger {
     }
 
     /// Takes what a record that runs has taken, if that is not known yet. For what a watch brings, which may only ever add
-    /// to what is taken: it can lag.
+    /// to what is taken: it can lag. But what has ended stays as it is, however late that is seen.
     pub fn adopt(&mut self, record: &Remediation) {
+        if record.status.as_ref().is_some_and(|status| status.phase.is_terminal()) {
+            return self.reconcile(record, Side::Real);
+        }
         let Some(status) = record.status.as_ref().filter(|status| status.phase.is_running()) else { return };
         let Some(subject) = &status.subject else { return };
         if !self.running.contains_key(&subject.uid) {
@@ -218,7 +221,7 @@ impl Ledger {
     /// A record was deleted: what it did still counts, but is nobody's own any more. A new record of its name is another
     /// one. Gives whether a subject became free.
     pub fn disown(&mut self, record: &ObjectKey) -> bool {
-        let nobody = kept::nobody(record);
+        let nobody = self.nobody(record);
         for mark in self.marks.iter_mut().filter(|mark| mark.record == *record) {
             mark.record = nobody.clone();
         }
@@ -275,6 +278,13 @@ impl Ledger {
     pub fn used(&self, policy: &PolicyKey, rate: Rate, now: Timestamp) -> usize {
         let per = rate.per.signed();
         self.marks.iter().filter(|mark| mark.policy == *policy && after(mark.at, per) > now).count()
+    }
+
+    /// How many actions of all policies are in the window: in a namespace, or in all.
+    pub fn used_of_all(&self, namespace: Option<&str>, rate: Rate, now: Timestamp) -> usize {
+        let per = rate.per.signed();
+        let there = |mark: &&Mark| namespace.is_none_or(|namespace| mark.namespace == namespace);
+        self.marks.iter().filter(there).filter(|mark| after(mark.at, per) > now).count()
     }
 
     /// Whether fewer of the policy's remediations run than may, and fewer in all.

@@ -32,7 +32,7 @@ mod world;
 pub use access::Reviewer;
 pub use announce::{Announcer, Publisher, announcer};
 pub use approval::{Consent, Consents};
-pub use archive::{ArchiveError, LEDGER};
+pub use archive::{ArchiveError, LEDGER, kept};
 pub use cache::{Change, RecordCache};
 pub use checks::{
     Candidate, Check, Refusal,

@@ -27,6 +27,8 @@ pub struct Plan {
     pub max_concurrent: usize,
     /// Of all policies together.
     pub rate: Rate,
+    /// How long a record stays; where that is short, the ledger has to remember what it did.
+    pub retention: Duration,
     /// Between two blows at the replicas.
     pub blows_every: Duration,
     /// Between two things that people do.
@@ -114,6 +116,7 @@ impl Plan {
             repeat_interval: Duration::from_secs(rng.u64(30..=120)),
             max_concurrent: rng.usize(1..=5),
             rate: Rate { actions: rng.u32(4..=20), per: PositiveDuration::from_secs(180) },
+            retention: Duration::from_secs([604_800, 604_800, 45, 90][rng.usize(..4)]),
             blows_every: Duration::from_secs(rng.u64(15..=90)),
             people_every: Duration::from_secs(rng.u64(10..=120)),
         }

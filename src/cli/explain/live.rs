@@ -14,7 +14,9 @@ use crate::{
     config::Config,
     policy::{Policy, PolicyResource},
     protections::Protections,
-    remediation::{Asked, Crowd, Ledger, Looker, Observed, PolicyNow, RecordIndex, Reviewer, World, explain},
+    remediation::{
+        Asked, Crowd, LEDGER, Ledger, Looker, Observed, PolicyNow, RecordIndex, Reviewer, World, explain, kept,
+    },
     target::Census,
 };
 
@@ -65,7 +67,15 @@ impl Scenery {
         for record in &records {
             index.put(record);
         }
-        let (ledger, shadow) = Ledger::of(&records, clock.now());
+        let (mut ledger, shadow) = Ledger::of(&records, clock.now());
+        match kept(cluster.client.clone(), &config.namespace).await {
+            Ok(kept) => ledger.recall(kept),
+            Err(error) => eprintln!(
+                "paramedic explain: what deleted records did does not count here, as ConfigMap {}/{LEDGER} cannot be read: \
+                 {error}",
+                config.namespace
+            ),
+        }
         let looker = Looker {
             reviewer: Reviewer::new(cluster.client.clone()),
             client: cluster.client.clone(),

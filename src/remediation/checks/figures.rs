@@ -215,9 +215,19 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
         }
         "storm" => {
             let (crowd, namespace) = (world.crowd, &resolved.target.namespace);
-            let (here, all, least) = (crowd.in_namespace(namespace), crowd.in_all(), world.bounds.storm.least);
+            let there_are = candidate.scene.workloads.as_ref();
+            let of = |counted: Option<&Result<usize, String>>| match counted {
+                Some(Ok(number)) => format!(" of {number}"),
+                Some(Err(why)) => format!(" of nobody knows how many ({why})"),
+                None => String::new(),
+            };
+            let here = format!("{}{}", crowd.in_namespace(namespace), of(there_are.map(|all| &all.in_namespace)));
+            let all = format!("{}{}", crowd.in_all(), of(there_are.map(|all| &all.in_all)));
+            let limit = world.bounds.storm;
             format!(
-                "{here} workloads are in trouble in namespace {namespace}, {all} in all; it matters from {least} on"
+                "{here} workloads are in trouble in namespace {namespace}, {all} in the cluster; {} of them are a storm, \
+                 from {} on",
+                limit.subjects, limit.least
             )
         }
         "concurrency" => {
@@ -252,7 +262,18 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
             });
             let mut used: Vec<String> = used.collect();
             used.dedup();
-            used.join(" then, and now ")
+            let of_policy = used.join(" then, and now ");
+            let namespace = &resolved.target.namespace;
+            let bounds = [
+                (world.bounds.rate_per_namespace, Some(namespace), format!("in namespace {namespace}")),
+                (world.bounds.rate, None, "in all".to_owned()),
+            ];
+            let of_all = bounds.into_iter().filter_map(|(rate, namespace, place)| {
+                let rate = rate?;
+                let used = ledger.used_of_all(namespace.map(String::as_str), rate, candidate.now);
+                Some(format!("; {place} {used} of {} in {}", rate.actions, rate.per))
+            });
+            of_policy + &of_all.collect::<String>()
         }
         _ => String::new(),
     }

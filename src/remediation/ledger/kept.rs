@@ -1,14 +1,17 @@
 //! What the ledger knows of records that are gone: kept beside the records, so that a new leader knows it too. Pure.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Ledger, Mark, Verdict};
 use crate::api::ObjectKey;
 
-/// So many actions, and as many ends, are kept at most, the newest: with a third of a kilobyte each they stay below the
-/// megabyte that an object of the API may have.
+/// So many actions, and as many ends, are kept at most, the newest.
 pub const MOST_KEPT: usize = 1000;
+/// So many bytes they may take: names can be long, and a ConfigMap of more than a mebibyte is refused.
+const MOST_BYTES: usize = 900_000;
 
 /// Actions and ends of records that are gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,13 +41,31 @@ enum Line {
 }
 
 impl Kept {
-    /// A line of JSON each, the oldest first.
+    fn records(&self) -> impl Iterator<Item = &ObjectKey> {
+        let marks = self.marks.iter().map(|mark| &mark.record);
+        marks.chain(self.verdicts.iter().map(|verdict| &verdict.record))
+    }
+
+    fn records_mut(&mut self) -> impl Iterator<Item = &mut ObjectKey> {
+        let marks = self.marks.iter_mut().map(|mark| &mut mark.record);
+        marks.chain(self.verdicts.iter_mut().map(|verdict| &mut verdict.record))
+    }
+
+    /// A line of JSON each, the oldest first; of more than fits the oldest are left out.
     pub fn to_lines(&self) -> String {
-        let newest = |length: usize| length.saturating_sub(MOST_KEPT);
-        let acted = self.marks.iter().skip(newest(self.marks.len())).cloned().map(Line::Acted);
-        let ended = self.verdicts.iter().skip(newest(self.verdicts.len())).cloned().map(Line::Ended);
-        let lines = acted.chain(ended).filter_map(|line| serde_json::to_string(&line).ok());
-        lines.fold(String::new(), |text, line| text + &line + "\n")
+        let acted = self.marks.iter().rev().take(MOST_KEPT).map(|mark| (mark.at, Line::Acted(mark.clone())));
+        let ended = self.verdicts.iter().rev().take(MOST_KEPT).map(|end| (end.at, Line::Ended(end.clone())));
+        let mut newest: Vec<(Timestamp, Line)> = acted.chain(ended).collect();
+        newest.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let mut bytes = 0;
+        let lines = newest.into_iter().filter_map(|(_, line)| serde_json::to_string(&line).ok());
+        let fit = lines.take_while(|line| {
+            bytes += line.len() + 1;
+            bytes <= MOST_BYTES
+        });
+        let mut lines: Vec<String> = fit.collect();
+        lines.reverse();
+        lines.into_iter().fold(String::new(), |text, line| text + &line + "\n")
     }
 
     /// What [`Self::to_lines`] gave.
@@ -73,26 +94,41 @@ impl Ledger {
             marks: without.marks.into_iter().filter(|mark| gone(&mark.record)).collect(),
             verdicts: without.verdicts.into_iter().filter(|verdict| gone(&verdict.record)).collect(),
         };
-        for record in kept.marks.iter_mut().map(|mark| &mut mark.record) {
-            *record = nobody(record);
-        }
-        for record in kept.verdicts.iter_mut().map(|verdict| &mut verdict.record) {
-            *record = nobody(record);
+        let gone: BTreeSet<ObjectKey> = kept.records().cloned().collect();
+        for record in gone {
+            let nobody = self.nobody(&record);
+            for own in kept.records_mut().filter(|own| **own == record) {
+                own.clone_from(&nobody);
+            }
         }
         kept
+    }
+
+    /// What stands for a record that is gone: a new record of its name is another one, and so are two of its name that
+    /// are both gone.
+    pub(super) fn nobody(&self, record: &ObjectKey) -> ObjectKey {
+        if record.name.contains(GONE) {
+            return record.clone();
+        }
+        let marks = self.marks.iter().filter(|mark| mark.record == *record).map(|mark| mark.at);
+        let verdicts = self.verdicts.iter().filter(|verdict| verdict.record == *record).map(|verdict| verdict.at);
+        let since = marks.chain(verdicts).min().unwrap_or(Timestamp::MIN);
+        ObjectKey { namespace: record.namespace.clone(), name: format!("{}{GONE}, of {since})", record.name) }
     }
 
     /// Takes in what was kept. What a record says that is still there counts once.
     pub fn recall(&mut self, kept: Kept) {
         for mark in kept.marks {
-            let same = |known: &Mark| known.at == mark.at && known.target == mark.target && known.policy == mark.policy;
+            let same = |known: &Mark| {
+                known.at == mark.at && known.target == mark.target && is_same(&known.record, &mark.record)
+            };
             if !self.marks.iter().any(same) {
                 self.note(mark);
             }
         }
         for verdict in kept.verdicts {
             let same = |known: &Verdict| {
-                known.at == verdict.at && known.subject == verdict.subject && known.policy == verdict.policy
+                known.at == verdict.at && known.subject == verdict.subject && is_same(&known.record, &verdict.record)
             };
             if !self.verdicts.iter().any(same) {
                 self.conclude(verdict);
@@ -101,16 +137,14 @@ impl Ledger {
     }
 }
 
-/// What stands for a record that is gone: a new record of its name is another one.
-pub(super) fn nobody(record: &ObjectKey) -> ObjectKey {
-    if record.name.ends_with(GONE) {
-        return record.clone();
-    }
-    ObjectKey { namespace: record.namespace.clone(), name: format!("{}{GONE}", record.name) }
+/// Whether both are one record, be it gone or not.
+fn is_same(one: &ObjectKey, other: &ObjectKey) -> bool {
+    let name = |record: &ObjectKey| record.name.split(GONE).next().unwrap_or_default().to_owned();
+    one.namespace == other.namespace && name(one) == name(other)
 }
 
 /// No name of an object has a space in it.
-const GONE: &str = " (deleted)";
+const GONE: &str = " (deleted";
 
 #[cfg(test)]
 mod tests {
@@ -160,7 +194,8 @@ mod tests {
     fn a_new_record_of_the_name_of_one_that_is_gone_does_not_own_what_that_did() {
         let (mut ledger, _) = Ledger::of(&records(1), at(0));
         let kept = ledger.kept(|record| *record == key("rem-0"), at(0));
-        assert_eq!(kept.marks[0].record.name, "rem-0 (deleted)");
+        assert_eq!(kept.marks[0].record.name, format!("rem-0 (deleted, of {})", kept.marks[0].at));
+        assert_eq!(kept.verdicts[0].record, kept.marks[0].record);
         let mut later = Ledger::default();
         later.recall(kept.clone());
         let cooldown = Limits { cooldown: seconds(DAY), ..Limits::default() };
@@ -181,12 +216,38 @@ mod tests {
     }
 
     #[test]
+    fn two_records_of_one_name_that_are_both_gone_are_two() {
+        let mut ledger = Ledger::default();
+        let begun = |number: i64| a_mark(number * 10 * MINUTE).by("rem-0");
+        for number in 0..5 {
+            ledger.note(begun(number));
+            ledger.disown(&key("rem-0"));
+        }
+        let mut later = Ledger::default();
+        later.recall(Kept::from_lines(&ledger.kept(|_| true, at(HOUR)).to_lines()).unwrap());
+        for ledger in [ledger, later] {
+            let mark = begun(0);
+            let limit = Limits::default().give_up;
+            let limited = ledger.gives_up(&mark.policy, &mark.subject, limit, None, &key("rem-0"), at(HOUR));
+            assert!(matches!(limited, Err(Limited::Recurring { times: 5, .. })), "{limited:?}");
+        }
+    }
+
+    #[test]
     fn of_too_much_the_newest_is_kept_and_it_fits_into_an_object() {
         let marks = (0..3000).map(|number| a_mark(number).by(&"r".repeat(63)).on(&"s".repeat(36), &"t".repeat(36)));
         let text = Kept { marks: marks.collect(), verdicts: Vec::new() }.to_lines();
         let kept = Kept::from_lines(&text).unwrap();
         assert_eq!((kept.marks.len(), kept.marks[0].at), (MOST_KEPT, at(2000)));
-        assert!(text.len() * 2 < 1_000_000, "{}", text.len());
+        let long = (0..3000).map(|number| {
+            let mut mark = a_mark(number).by(&"r".repeat(253)).on(&"s".repeat(36), &"t".repeat(36));
+            mark.policy.name = "p".repeat(253);
+            mark
+        });
+        let text = Kept { marks: long.collect(), verdicts: Vec::new() }.to_lines();
+        let kept = Kept::from_lines(&text).unwrap();
+        assert!(text.len() <= MOST_BYTES && kept.marks.len() > 500, "{} in {} bytes", kept.marks.len(), text.len());
+        assert_eq!(kept.marks.last().unwrap().at, at(2999));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Ledger, Limited, Mark, after};
 use crate::{
-    api::{ActionOutcome, Breaker, GiveUp, ObjectKey, Phase, Remediation},
+    api::{ActionOutcome, Breaker, GiveUp, ObjectKey, Phase, Remediation, RemediationStatus},
     triage::PolicyKey,
 };
 
@@ -30,8 +30,8 @@ pub struct Verdict {
 impl Ledger {
     /// Writes down how a record ended, if it has, and if it had tried something: what was only refused by a budget, or
     /// was not done, says nothing about the policy.
-    pub fn judge(&mut self, record: &Remediation) {
-        let Some(verdict) = verdict(record) else { return };
+    pub fn judge(&mut self, record: &Remediation, status: &RemediationStatus) {
+        let Some(verdict) = verdict(record, status) else { return };
         self.verdicts.retain(|known| known.record != verdict.record);
         self.conclude(verdict);
     }
@@ -134,8 +134,7 @@ impl Ledger {
 }
 
 /// How a record ended that had tried something.
-fn verdict(record: &Remediation) -> Option<Verdict> {
-    let status = record.status.as_ref()?;
+fn verdict(record: &Remediation, status: &RemediationStatus) -> Option<Verdict> {
     let helped = match status.phase {
         Phase::Succeeded => true,
         Phase::Failed => false,

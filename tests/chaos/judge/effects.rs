@@ -166,10 +166,29 @@ impl Judge {
         }
     }
 
-    /// Whether what a record did still counts: the memory of one that was deleted goes with the leader's term.
+    /// Whether what a record did still counts: the memory of one that was deleted goes with the leader's term, unless it
+    /// was kept before the later term began.
     fn counts(&self, effect: &Effect, later: &Effect) -> bool {
+        let kept = self.kept.get(&(effect.uid.clone(), effect.started_at));
         (effect.term, effect.replica) == (later.term, later.replica)
             || self.records.get(&effect.record).is_some_and(|record| record.gone.is_none())
+            || kept.is_some_and(|term| *term < later.term)
+    }
+
+    /// Takes in which actions of records that are gone the ledger keeps.
+    pub(super) fn ledger_changed(&mut self, after: Option<&Value>, stats: &mut Stats) {
+        let Some(text) = after.and_then(|map| map["data"]["gone"].as_str()) else { return };
+        stats.count("ledger", "kept what records did that are gone");
+        if text.len() > 1 << 20 {
+            self.violated("the ledger fits into an object", format!("{} bytes", text.len()));
+        }
+        for line in text.lines() {
+            let line: Value = serde_json::from_str(line).unwrap_or_default();
+            let at = line["acted"]["at"].as_str().and_then(|at| at.parse().ok());
+            if let (Some(target), Some(at)) = (line["acted"]["target"].as_str(), at) {
+                self.kept.entry((target.to_owned(), at)).or_insert(self.term);
+            }
+        }
     }
 
     fn cooldown(&mut self, effect: &Effect) {
@@ -206,7 +225,7 @@ impl Judge {
         let Some(record) = self.records.get(&effect.record) else { return };
         let (key, rate) = (record.key.clone(), self.plan.rate);
         let from = effect.started_at - (rate.per.signed() - self.skews());
-        let in_window = self.effects.iter().filter(|other| other.started_at > from && self.counts(other));
+        let in_window = self.effects.iter().filter(|other| other.started_at > from && self.counts(other, effect));
         let count = in_window.count() + 1;
         if count > usize::try_from(rate.actions).unwrap_or(usize::MAX) {
             let what = format!("{key} was action {count} of all in {}; {} are allowed", rate.per, rate.actions);
@@ -224,7 +243,7 @@ impl Judge {
         };
         // Each counts from when it first acted.
         let mut first: BTreeMap<&str, Timestamp> = BTreeMap::new();
-        for other in self.effects.iter().filter(same).filter(|other| self.counts(other)) {
+        for other in self.effects.iter().filter(same).filter(|other| self.counts(other, effect)) {
             let at = first.entry(&other.record).or_insert(other.started_at);
             *at = other.started_at.min(*at);
         }
