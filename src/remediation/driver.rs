@@ -33,7 +33,7 @@ use super::{
     checks,
     escalation::{self, Escalations},
     held::{Held, unseen_grace},
-    look::{acted_at, namespace_of},
+    look::{PausesSeen, acted_at, namespace_of},
     machine::{self, Effect, Next},
     world::{Evidence, Observed, PolicyNow, World},
 };
@@ -121,7 +121,7 @@ pub enum DriverError {
 /// What came of something that ran beside the loop.
 enum Finding {
     /// What stands against acting, and when that was seen.
-    Scene(Box<Scene>, Evidence, Instant),
+    Scene(Box<Scene>, Evidence, PausesSeen, Instant),
     /// What the API answered to an action.
     Outcome(Outcome),
     /// Nothing was answered to an action, and why.
@@ -444,8 +444,8 @@ impl Desk<'_> {
                 let workloads = checks::may_be_a_storm(&self.driver.settings.bounds, &self.crowd, &namespace);
                 let asked = Asked { consents: self.by_approval(&record), workloads };
                 self.spawn(key, async move {
-                    let (scene, evidence) = looker.scene(&record, asked).await;
-                    Finding::Scene(Box::new(scene), evidence, Instant::now())
+                    let (scene, evidence, pauses) = looker.scene(&record, asked).await;
+                    Finding::Scene(Box::new(scene), evidence, pauses, Instant::now())
                 });
             }
         }
@@ -734,6 +734,7 @@ impl Desk<'_> {
         let Some(record) = self.held.get(key).map(|held| held.record.clone()) else { return };
         let (protections, audit) = (self.driver.protections, self.driver.audit.clone());
         let looker = self.driver.looker.clone();
+        let pauses = self.held.get(key).map(|held| held.pauses.clone()).unwrap_or_default();
         self.spawn(key, async move {
             let Some((action, order)) = order(&looked_for, &record, protections) else { return Finding::Failed };
             let not_begun = |why: String| {
@@ -745,7 +746,7 @@ impl Desk<'_> {
             }
             // The decision was made on a look that may be seconds old by now.
             if protections.hold(Protection::Pause) {
-                match looker.paused(&record).await {
+                match looker.paused(&record, &pauses).await {
                     Ok(None) => {}
                     Ok(Some(pause)) => return not_begun(pause),
                     Err(unknown) => return not_begun(format!("whether it is paused is not known: {}", unknown.why)),
@@ -828,7 +829,8 @@ impl Desk<'_> {
                 Some(outcome) => held.outcome = Some(outcome),
                 None => held.put_off(RETRY * 2),
             },
-            Finding::Scene(scene, evidence, seen_at) => {
+            Finding::Scene(scene, evidence, pauses, seen_at) => {
+                held.pauses = pauses;
                 let fresh = seen_now.saturating_duration_since(seen_at) <= SCENE_AGE;
                 if !held.stale
                     && fresh

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     index::is_older,
+    look::PausesSeen,
     world::{Recovery, Seen},
 };
 use crate::{
@@ -37,6 +38,8 @@ pub(super) struct Held {
     pub(super) quiet_for: Option<SignedDuration>,
     /// What is known may not be what is written: it has to be read again first.
     pub(super) stale: bool,
+    /// How far the pauses were seen when it was looked at last.
+    pub(super) pauses: PausesSeen,
     /// A write that began an action got no answer.
     pub(super) in_doubt: Option<Doubt>,
 }
@@ -64,6 +67,7 @@ impl Held {
             good_since: None,
             quiet_for: None,
             stale: false,
+            pauses: PausesSeen::default(),
             in_doubt: None,
         }
     }

@@ -110,7 +110,7 @@ impl Scenery {
         let key = ObjectKey::of(record);
         let status = record.status.clone().unwrap_or_default();
         let asked = Asked { consents: policy.spec.mode == Mode::RequireApproval, workloads: true };
-        let (scene, evidence) = self.looker.scene(record, asked).await;
+        let (scene, evidence, _) = self.looker.scene(record, asked).await;
         let world = World {
             key: &key,
             cancel: None,
