@@ -143,11 +143,6 @@ impl RecordIndex {
         .collect()
     }
 
-    /// Whether there is a record of that name.
-    pub fn contains(&self, key: &ObjectKey) -> bool {
-        self.lock().entries.contains_key(key)
-    }
-
     /// The resourceVersion that a record was last seen with.
     pub fn resource_version(&self, key: &ObjectKey) -> Option<String> {
         self.lock().entries.get(key)?.resource_version.clone()
