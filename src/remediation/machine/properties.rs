@@ -8,7 +8,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use super::*;
 use crate::{
     api::{Bounds, Breaker, Decision, GiveUp, Limits, Mode, ObjectKey, Remediation},
-    remediation::{Consent, Consents, Crowd, Ledger, Mark, SiblingNow, fixtures::*},
+    remediation::{Consent, Consents, Crowd, Ledger, Mark, SiblingNow, Side, fixtures::*},
     target::Unresolved,
     triage::PolicyKey,
 };
@@ -339,14 +339,8 @@ impl Story {
             return;
         }
         let written = record.fixture.status.clone();
-        let announced = record.held.journal.len() > written.journal.len();
-        let undone = written.journal.last().is_some_and(|entry| !entry.outcome.counts());
-        let was_acting = record.held.phase == Phase::Acting && written.phase != Phase::Acting;
-        if announced || (was_acting && undone) {
-            self.ledger.give_back(&record.fixture.key);
-        }
-        self.ledger.follow(&record.fixture.key, written.phase);
-        self.ledger.judge(&record.fixture.object());
+        self.ledger.reconcile(&record.fixture.object(), Side::Real);
+        self.shadow.reconcile(&record.fixture.object(), Side::Simulated);
         record.held = written;
         record.stale = false;
     }
@@ -436,6 +430,7 @@ impl Story {
         let record = &mut self.records[index];
         let key = record.fixture.key.clone();
         let acting = after.phase == Phase::Acting;
+        self.ledger.judge(&record.fixture.object(), after);
         if after.journal.len() > before.journal.len() {
             let (entry, subject) = (after.journal.last().unwrap(), after.subject.as_ref().unwrap());
             let mark = Mark {
@@ -466,7 +461,6 @@ impl Story {
                     self.ledger.give_back(&key);
                 }
                 self.ledger.follow(&key, after.phase);
-                self.ledger.judge(&record.fixture.object());
                 true
             }
             Write::Conflict => {
