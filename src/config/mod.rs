@@ -17,7 +17,7 @@ pub use env::{settings, variable};
 pub use load::{ConfigError, Overrides, load};
 pub use size::ByteSize;
 
-use crate::api::PositiveDuration;
+use crate::api::{Bounds, PositiveDuration};
 
 /// The name of the source of every alert while no source is configured.
 pub const UNAUTHENTICATED: &str = "unauthenticated";
@@ -59,6 +59,8 @@ pub struct Config {
     pub leader: Leader,
     /// What bounds the whole, whatever the policies say.
     pub engine: Engine,
+    /// What bounds the actions of all policies together.
+    pub limits: Bounds,
     /// How long requests and actions under way get to finish after SIGTERM. Default `25s`, which leaves time within
     /// Kubernetes' 30 s.
     pub shutdown_deadline: PositiveDuration,
@@ -328,7 +330,8 @@ pub struct Engine {
     pub max_concurrent: usize,
     /// How many open remediations a policy may have. Default 100.
     pub open_per_policy: usize,
-    /// How long a finished remediation stays on record. Default `168h`, at least `24h`: limits count what is on record.
+    /// How long a finished remediation stays on record. Default `168h`, at least `1h`. What limits count of it
+    /// afterwards is kept in the ConfigMap `paramedic-ledger`.
     pub retention: PositiveDuration,
 }
 
@@ -353,6 +356,7 @@ impl Default for Config {
             evidence_max_age: PositiveDuration::from_secs(600),
             leader: Leader::default(),
             engine: Engine::default(),
+            limits: Bounds::default(),
             shutdown_deadline: PositiveDuration::from_secs(25),
             namespace: "paramedic".to_owned(),
             identity: "paramedic".to_owned(),

@@ -150,7 +150,7 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
     let sources = Arc::new(Sources::load(&config.sources)?);
     warn_of_short_secrets(&config.sources);
     let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
-    let policies = Arc::new(PolicyStore::default());
+    let policies = Arc::new(PolicyStore::new(config.limits.clone()));
     policies::load(&config.policies, &policies, &metrics).map_err(ServeError::Policies)?;
     let intake_port = Bound::intake(&config).await?;
     let metrics_port = Bound::metrics(&config).await?;

@@ -31,7 +31,7 @@ pub fn keep(logs: &[(String, String)]) {
 /// (verb, group, resource with subresource, namespace)
 type Question = (&'static str, &'static str, &'static str, &'static str);
 
-const ALLOWED: [Question; 15] = [
+const ALLOWED: [Question; 17] = [
     ("create", "", "pods/eviction", "default"),
     ("delete", "", "pods", "default"),
     ("get", "", "pods", "default"),
@@ -47,10 +47,15 @@ const ALLOWED: [Question; 15] = [
     ("patch", "paramedic.dev", "remediationpolicies/status", "default"),
     ("create", "events.k8s.io", "events", "default"),
     ("update", "coordination.k8s.io", "leases", PARAMEDIC),
+    ("list", "apps", "deployments", ""),
+    ("create", "", "configmaps", PARAMEDIC),
 ];
 
-const REFUSED: [Question; 26] = [
+const REFUSED: [Question; 29] = [
     ("get", "", "secrets", PARAMEDIC),
+    ("get", "", "configmaps", PARAMEDIC),
+    ("update", "", "configmaps", PARAMEDIC),
+    ("create", "", "configmaps", "default"),
     ("list", "", "secrets", ""),
     ("get", "", "secrets", "kube-system"),
     ("create", "", "pods", "default"),

@@ -10,6 +10,7 @@ mod episodes;
 mod evidence;
 mod ladder;
 mod limits;
+mod memory;
 mod outage;
 mod restart;
 mod targets;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Entry> {
     entries.extend(evidence::stories());
     entries.extend(targets::stories());
     entries.extend(limits::stories());
+    entries.extend(memory::stories());
     entries.extend(ladder::stories());
     entries.extend(audit_log::stories());
     entries.extend(restart::stories());
