@@ -2,7 +2,7 @@
 //!
 //! Pure: `machine` (what follows), `checks` (what stands against acting), `ledger` (the limits' memory), `world` (their
 //! inputs), `evidence` (what is known about an alert), `approval` (what people said to a plan), `explain` (the same for
-//! people). With I/O: `index`, `recorder` and `poll` (from webhooks and polls to records, on every replica), `look` and `driver`
+//! people), `traces` (the spans that a decision ends). With I/O: `index`, `recorder` and `poll` (from webhooks and polls to records, on every replica), `look` and `driver`
 //! (from records to actions, on the leader), `escalation` (from what failed to people).
 
 mod access;
@@ -24,6 +24,7 @@ mod look;
 mod machine;
 mod poll;
 mod recorder;
+mod traces;
 mod world;
 
 pub use access::Reviewer;

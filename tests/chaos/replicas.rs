@@ -20,7 +20,7 @@ use paramedic::{
     remediation::RecordCache,
     replica::{self, Clients, Parts, Tasks},
     server::{self, health::Readiness, sources::Sources},
-    telemetry::Metrics,
+    telemetry::{Metrics, Traces},
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -135,6 +135,7 @@ impl Replicas {
             policies: Arc::new(PolicyStore::default()),
             metrics: Arc::new(Metrics::new()),
             audit: Audit::default(),
+            traces: Traces::default(),
             readiness: Readiness::default(),
             protections: plan.protections,
         };
