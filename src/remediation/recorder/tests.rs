@@ -167,6 +167,7 @@ fn replica(api: Server, known: &[RecordFixture]) -> Replica {
         own_namespace: "paramedic".to_owned(),
         open_per_policy: 100,
         audit: crate::audit::Audit::default(),
+        traces: Traces::default(),
         protections: Protections::default(),
         lost: watch::Sender::default(),
     };
