@@ -678,8 +678,7 @@ impl Desk<'_> {
         let (client, looked_for) = (self.driver.client.clone(), key.clone());
         let Some(record) = self.held.get(key).map(|held| held.record.clone()) else { return };
         let (protections, audit) = (self.driver.protections, self.driver.audit.clone());
-        let (looker, clock, told) =
-            (self.driver.looker.clone(), self.driver.clock.clone(), self.driver.traces.clone());
+        let (looker, clock, told) = (self.driver.looker.clone(), self.driver.clock.clone(), self.driver.traces.clone());
         self.spawn(key, async move {
             let Some((action, order)) = order(&looked_for, &record, protections) else { return Finding::Failed };
             let not_begun = |why: String| {

@@ -185,12 +185,7 @@ impl Recorder {
     }
 
     /// Creates a record that says in which trace that was.
-    async fn create_traced(
-        &self,
-        mut record: Remediation,
-        within: Option<TraceContext>,
-        deadline: Instant,
-    ) -> Written {
+    async fn create_traced(&self, mut record: Remediation, within: Option<TraceContext>, deadline: Instant) -> Written {
         let Some(begun) = self.traces.below(within) else { return self.create(record, deadline).await };
         record.spec.traceparent = Some(begun.context.to_string());
         let policy = record.spec.policy.to_string();

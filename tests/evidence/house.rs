@@ -370,7 +370,7 @@ fn start(
         policies: Arc::new(PolicyStore::default()),
         metrics: Arc::new(Metrics::new()),
         audit: Audit::default(),
-            traces: Traces::default(),
+        traces: Traces::default(),
         readiness: Readiness::default(),
         protections: Protections::default(),
     };

@@ -12,6 +12,7 @@ mod ladder;
 mod limits;
 mod outage;
 mod restart;
+mod storm;
 mod targets;
 mod whole_loop;
 
@@ -33,6 +34,7 @@ pub fn all() -> Vec<Entry> {
     entries.extend(crashes::stories());
     entries.extend(outage::stories());
     entries.extend(episodes::stories());
+    entries.extend(storm::stories());
     entries.extend(access::stories());
     entries
 }
