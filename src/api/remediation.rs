@@ -84,6 +84,11 @@ pub struct RemediationSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub outranked_by: Vec<Sibling>,
+    /// Where in a trace it was created, as the header `traceparent` says it (W3C Trace Context); absent where that is not
+    /// traced. Whichever replica takes it forward continues that trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 55), regex(pattern = r"^00-[0-9a-f]{32}-[0-9a-f]{16}-01$"))]
+    pub traceparent: Option<String>,
 }
 
 /// A remediation of the same alert under another policy.
@@ -109,6 +114,11 @@ impl Sibling {
 }
 
 impl RemediationSpec {
+    /// The number of the trace that it is in, as backends show it.
+    pub fn trace_id(&self) -> Option<&str> {
+        self.traceparent.as_deref()?.get(3..35)
+    }
+
     /// The service account in whose name something is done to an object of that namespace, unless it is Paramedic's own.
     pub fn account(&self, namespace: &str) -> Option<ObjectKey> {
         let name = self.service_account_name.clone()?;

@@ -147,6 +147,12 @@ pub enum Contradiction {
         /// What is too much. Never the address itself: it may hold a password.
         why: &'static str,
     },
+    /// Not an address that a collector can have.
+    #[error("traces.endpoint {0}")]
+    Collector(&'static str),
+    /// No ratio.
+    #[error("traces.sampleRatio: {0} is no number from 0 to 1")]
+    SampleRatio(String),
     /// A name that is empty.
     #[error("{0} is empty")]
     Empty(&'static str),
@@ -198,6 +204,7 @@ pub fn contradictions(config: &Config) -> Vec<Contradiction> {
     {
         found.push(Contradiction::Empty("audit.to.file"));
     }
+    config.traces.check(&mut found);
     found
 }
 

@@ -7,6 +7,7 @@ mod check;
 mod env;
 mod load;
 mod size;
+mod traces;
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 
@@ -16,6 +17,7 @@ pub use check::Contradiction;
 pub use env::{settings, variable};
 pub use load::{ConfigError, Overrides, load};
 pub use size::ByteSize;
+pub use traces::TracesConfig;
 
 use crate::api::{Bounds, PositiveDuration};
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub log: Log,
     /// The audit log.
     pub audit: AuditConfig,
+    /// Where traces go.
+    pub traces: TracesConfig,
     /// Who may send alerts. Without any, whoever reaches `listen` may.
     pub sources: Vec<SourceConfig>,
     /// The Alertmanagers that are asked whether an alert still fires.
@@ -265,6 +269,8 @@ pub struct Access {
     pub basic_auth: Option<BasicAuth>,
     /// A file with a bearer token.
     pub token_file: Option<PathBuf>,
+    /// A file with headers, one a line.
+    pub headers_file: Option<PathBuf>,
     /// What its certificate is checked against; `None` is the system's.
     pub ca_file: Option<PathBuf>,
     /// The certificate to show.
@@ -278,6 +284,7 @@ impl Access {
     pub const fn has_files(&self) -> bool {
         self.basic_auth.is_some()
             || self.token_file.is_some()
+            || self.headers_file.is_some()
             || self.ca_file.is_some()
             || self.client_certificate.is_some()
     }
@@ -292,6 +299,7 @@ impl AlertmanagerConfig {
             ca_file: self.ca_file.clone(),
             client_certificate: self.client_certificate.clone(),
             insecure_skip_verify: self.insecure_skip_verify,
+            ..Access::default()
         }
     }
 }
@@ -305,6 +313,7 @@ impl PrometheusConfig {
             ca_file: self.ca_file.clone(),
             client_certificate: self.client_certificate.clone(),
             insecure_skip_verify: self.insecure_skip_verify,
+            ..Access::default()
         }
     }
 }
@@ -346,6 +355,7 @@ impl Default for Config {
             request_deadline: PositiveDuration::from_secs(5),
             log: Log::default(),
             audit: AuditConfig::default(),
+            traces: TracesConfig::default(),
             sources: Vec::new(),
             alertmanagers: Vec::new(),
             prometheus: Vec::new(),

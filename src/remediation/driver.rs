@@ -35,6 +35,7 @@ use super::{
     held::{Held, unseen_grace},
     look::{PausesSeen, acted_at, namespace_of},
     machine::{self, Effect, Next},
+    traces,
     world::{Evidence, Observed, PolicyNow, World},
 };
 use crate::{
@@ -45,7 +46,7 @@ use crate::{
     leader::{Handover, Term},
     policy::PolicyStore,
     protections::{Protection, Protections},
-    telemetry::{Metrics, chain, metrics::ApiErrorReason},
+    telemetry::{Metrics, Traces, chain, metrics::ApiErrorReason},
     triage::PolicyKey,
 };
 
@@ -99,6 +100,8 @@ pub struct Driver {
     pub metrics: Arc<Metrics>,
     /// Has a line of each action before it begins.
     pub audit: Audit,
+    /// Where spans are told of.
+    pub traces: Traces,
     /// The time.
     pub clock: Clock,
     /// Settings.
@@ -653,11 +656,15 @@ impl Desk<'_> {
         let told = (before.phase, before.reason, &before.plan_hash) != (after.phase, after.reason, &after.plan_hash);
         if told {
             info!(remediation = %key, policy = %written.spec.policy, phase = after.phase.as_str(),
-                reason = after.reason.map(crate::api::Reason::as_str), message = after.message, "decided");
+                reason = after.reason.map(crate::api::Reason::as_str), message = after.message, trace = written.spec.trace_id(),
+                "decided");
             driver.metrics.transition(after.phase, after.reason);
             driver.announcer.announce(&written, before, after);
         }
         self.tell(&written, before, after);
+        if driver.traces.is_on() {
+            traces::spans(&written, before, after).into_iter().for_each(|span| driver.traces.tell(span));
+        }
         if let Some(entry) = entry {
             driver.metrics.action(action_name(&written, entry.step), entry.outcome);
         }
@@ -733,7 +740,7 @@ impl Desk<'_> {
         let (client, looked_for) = (self.driver.client.clone(), key.clone());
         let Some(record) = self.held.get(key).map(|held| held.record.clone()) else { return };
         let (protections, audit) = (self.driver.protections, self.driver.audit.clone());
-        let looker = self.driver.looker.clone();
+        let (looker, clock, told) = (self.driver.looker.clone(), self.driver.clock.clone(), self.driver.traces.clone());
         let pauses = self.held.get(key).map(|held| held.pauses.clone()).unwrap_or_default();
         self.spawn(key, async move {
             let Some((action, order)) = order(&looked_for, &record, protections) else { return Finding::Failed };
@@ -761,7 +768,13 @@ impl Desk<'_> {
                 let message = Some("the policy's serviceAccountName is no name of a service account".to_owned());
                 return Finding::Outcome(Outcome { outcome: ActionOutcome::Refused, message });
             };
-            match timeout(bound, action::execute(client, action, &order)).await {
+            let began = clock.now();
+            let done = timeout(bound, action::execute(client, action, &order)).await;
+            if told.is_on() {
+                let outcome = done.as_ref().map_or("no answer", |done| done.outcome.as_str());
+                traces::request(&record, outcome, began, clock.now()).into_iter().for_each(|span| told.tell(span));
+            }
+            match done {
                 Ok(Outcome { outcome: ActionOutcome::Unknown, message }) => {
                     Finding::Unanswered(message.unwrap_or_default())
                 }

@@ -260,6 +260,7 @@ pub(crate) fn a_record_of(policy: &Policy) -> RecordFixture {
         priority: policy.spec.priority,
         outranked_by: Vec::new(),
         on_failure: None,
+        traceparent: None,
     };
     RecordFixture { key: key("rem-1"), spec, status: RemediationStatus::default(), version: 1 }
 }

@@ -2,9 +2,9 @@
 //!
 //! Pure: `machine` (what follows), `checks` (what stands against acting), `ledger` (the limits' memory), `world` (their
 //! inputs), `evidence` (what is known about an alert), `crowd` (how much is in trouble), `approval` (what people said to a
-//! plan), `explain` (the same for people). With I/O: `index`, `recorder` and `poll` (from webhooks and polls to records, on
-//! every replica), `look` and `driver` (from records to actions, on the leader), `archive` (what the ledger keeps of records
-//! that are gone), `escalation` (from what failed to people).
+//! plan), `explain` (the same for people), `traces` (the spans that a decision ends). With I/O: `index`, `recorder` and `poll`
+//! (from webhooks and polls to records, on every replica), `look` and `driver` (from records to actions, on the leader),
+//! `archive` (what the ledger keeps of records that are gone), `escalation` (from what failed to people).
 
 mod access;
 mod announce;
@@ -27,6 +27,7 @@ mod look;
 mod machine;
 mod poll;
 mod recorder;
+mod traces;
 mod world;
 
 pub use access::Reviewer;

@@ -42,7 +42,7 @@ use crate::{
         sources::Source,
     },
     target::Census,
-    telemetry::{Metrics, Watched, chain},
+    telemetry::{Metrics, Traces, Watched, chain},
 };
 
 /// The Lease's name, in Paramedic's namespace.
@@ -86,6 +86,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// The audit log.
     pub audit: Audit,
+    /// Where spans are told of.
+    pub traces: Traces,
     /// Says whether it can do its work.
     pub readiness: Readiness,
     /// What guards against doing harm: all of it, but in a test that shows what each is for.
@@ -138,6 +140,7 @@ pub fn start(parts: &Parts, tasks: &mut Tasks) -> Recorder {
         clock: parts.clock.clone(),
         metrics: Arc::clone(&parts.metrics),
         audit: parts.audit.clone(),
+        traces: parts.traces.clone(),
         own_namespace: config.namespace.clone(),
         open_per_policy: config.engine.open_per_policy,
         protections: parts.protections,
@@ -307,6 +310,7 @@ fn driver(parts: &Parts, records: &Arc<RecordCache>) -> (Driver, Publisher) {
         escalations: Escalations::default(),
         metrics: Arc::clone(&parts.metrics),
         audit: parts.audit.clone(),
+        traces: parts.traces.clone(),
         clock: parts.clock.clone(),
         settings: DriverSettings {
             lease_duration: config.leader.lease_duration.get(),

@@ -329,6 +329,7 @@ fn record(
         approval: policy.spec.approval,
         priority: policy.spec.priority,
         outranked_by: Vec::new(),
+        traceparent: None,
     };
     let labels = BTreeMap::from([
         (POLICY_LABEL.to_owned(), label_value(&reference.name)),

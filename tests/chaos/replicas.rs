@@ -21,7 +21,7 @@ use paramedic::{
     remediation::RecordCache,
     replica::{self, Clients, Parts, Tasks},
     server::{self, health::Readiness, sources::Sources},
-    telemetry::Metrics,
+    telemetry::{Metrics, Traces},
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -138,6 +138,7 @@ impl Replicas {
             policies: Arc::new(PolicyStore::default()),
             metrics: Arc::new(Metrics::new()),
             audit: Audit::default(),
+            traces: Traces::default(),
             readiness: Readiness::default(),
             protections: plan.protections,
         };

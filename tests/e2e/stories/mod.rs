@@ -13,6 +13,7 @@ mod limits;
 mod memory;
 mod outage;
 mod restart;
+mod storm;
 mod targets;
 mod whole_loop;
 
@@ -35,6 +36,7 @@ pub fn all() -> Vec<Entry> {
     entries.extend(crashes::stories());
     entries.extend(outage::stories());
     entries.extend(episodes::stories());
+    entries.extend(storm::stories());
     entries.extend(access::stories());
     entries
 }
