@@ -29,7 +29,7 @@ use paramedic::{
         Cluster, Kind, Settings,
         controllers::{Controllers, Played, Program},
     },
-    telemetry::Metrics,
+    telemetry::{Metrics, Traces},
 };
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -126,6 +126,7 @@ impl House {
             policies: Arc::new(PolicyStore::default()),
             metrics: Arc::new(Metrics::new()),
             audit: Audit::default(),
+            traces: Traces::default(),
             readiness: Readiness::default(),
             protections: Protections::default(),
         };

@@ -36,6 +36,9 @@ pub struct Args {
     /// The service account that Paramedic runs under.
     #[arg(long, default_value = "paramedic", value_name = "NAME")]
     service_account: String,
+    /// With what the HTTP API for people needs (`api.listen`): to ask who somebody is, and what they may.
+    #[arg(long)]
+    people: bool,
 }
 
 /// Runs the subcommand; gives the exit code.
@@ -107,6 +110,10 @@ impl Needs {
     fn of(policies: &[Policy], args: &Args) -> Self {
         let mut needs = Self::default();
         needs.engine(&args.namespace);
+        if args.people {
+            needs.cluster.add("authentication.k8s.io", "tokenreviews", &["create"]);
+            needs.cluster.add("authorization.k8s.io", "subjectaccessreviews", &["create"]);
+        }
         for policy in policies.iter().filter(|policy| policy.spec.mode != Mode::Disabled) {
             needs.policy(policy);
         }

@@ -19,6 +19,15 @@ pub enum Contradiction {
          listen on 127.0.0.1, or say allowUnauthenticated: true (--allow-unauthenticated)"
     )]
     OpenToAll(SocketAddr),
+    /// People's tokens in the clear, and nobody said so.
+    #[error(
+        "api.listen is {0}, which others can reach, and there is no api.tls: people's tokens would go over the network in the \
+         clear. Add `api.tls`, listen on 127.0.0.1, or say api.allowPlaintext: true where something before it has TLS"
+    )]
+    PlaintextTokens(SocketAddr),
+    /// TLS, and nowhere to serve it.
+    #[error("api.tls is set, but api.listen is not, so that nothing is served; set it, or leave out api.tls")]
+    ApiNowhere,
     /// Two sources of one name, or a reserved or empty one.
     #[error("sources[{index}].name: `{name}` {why}")]
     SourceName {
@@ -165,6 +174,13 @@ pub fn contradictions(config: &Config) -> Vec<Contradiction> {
     let mut found = Vec::new();
     if config.sources.is_empty() && !config.listen.ip().is_loopback() && !config.allow_unauthenticated {
         found.push(Contradiction::OpenToAll(config.listen));
+    }
+    match (config.api.listen, &config.api.tls) {
+        (Some(listen), None) if !listen.ip().is_loopback() && !config.api.allow_plaintext => {
+            found.push(Contradiction::PlaintextTokens(listen));
+        }
+        (None, Some(_)) => found.push(Contradiction::ApiNowhere),
+        _ => {}
     }
     sources(&config.sources, &mut found);
     monitors(config, &mut found);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::report::Answer;
 use crate::{
     api::{Bounds, ClusterRemediationPolicy, Mode, ObjectKey, Phase, Remediation, RemediationPolicy},
-    cli::{
-        connect::{Cluster, Listed},
-        exit::OperatorError,
-        serve::monitors,
-    },
+    cli::serve::monitors,
     clock::Clock,
     config::Config,
+    people::{
+        OperatorError,
+        cluster::{Cluster, Listed},
+    },
     policy::{Policy, PolicyResource},
     protections::Protections,
     remediation::{

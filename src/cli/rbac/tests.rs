@@ -4,7 +4,12 @@ use super::*;
 use crate::{api::TargetKind, remediation::fixtures::*};
 
 fn args() -> Args {
-    Args { paths: Vec::new(), namespace: "paramedic".to_owned(), service_account: "paramedic".to_owned() }
+    Args {
+        paths: Vec::new(),
+        namespace: "paramedic".to_owned(),
+        service_account: "paramedic".to_owned(),
+        people: false,
+    }
 }
 
 fn grants(grants: &Grants) -> Vec<String> {
@@ -74,7 +79,11 @@ fn an_action_in_anothers_name_is_that_accounts_right_and_paramedics_to_speak_in_
 
 /// What a rule of the shipped role grants, as questions.
 fn shipped() -> BTreeSet<(String, String, String)> {
-    let base = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/base/rbac.yaml");
+    granted("k8s/base/rbac.yaml")
+}
+
+fn granted(file: &str) -> BTreeSet<(String, String, String)> {
+    let base = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let text = std::fs::read_to_string(base).unwrap();
     let mut granted = BTreeSet::new();
     for document in text.split("\n---\n").filter(|document| document.contains("\nrules:")) {
@@ -114,4 +123,11 @@ fn the_shipped_role_grants_nothing_that_no_policy_needs() {
     let pods = a_policy("pods").steps(vec![restart_pod(), delete_pod(), rollout_restart()]).build();
     let unneeded: Vec<_> = shipped().difference(&needed(&Needs::of(&[pods], &args()))).cloned().collect();
     assert_eq!(unneeded, [], "k8s/base/rbac.yaml has these for nobody");
+}
+
+#[test]
+fn the_component_for_people_grants_what_they_need_and_no_more() {
+    let without = needed(&Needs::of(&[], &args()));
+    let with = needed(&Needs::of(&[], &Args { people: true, ..args() }));
+    assert_eq!(&with - &without, granted("k8s/components/people/rbac.yaml"));
 }

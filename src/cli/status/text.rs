@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use jiff::{Timestamp, Unit};
 
-use super::report::{PauseRow, RecordRow, Report};
 use crate::{
     api::{ObjectRef, PauseScope, Reason},
     cli::output::{Table, age, counted, or_none},
+    people::status::{PauseRow, RecordRow, Report},
 };
 
 /// The report, with more columns where `wide`.

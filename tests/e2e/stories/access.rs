@@ -31,7 +31,7 @@ pub fn keep(logs: &[(String, String)]) {
 /// (verb, group, resource with subresource, namespace)
 type Question = (&'static str, &'static str, &'static str, &'static str);
 
-const ALLOWED: [Question; 17] = [
+const ALLOWED: [Question; 19] = [
     ("create", "", "pods/eviction", "default"),
     ("delete", "", "pods", "default"),
     ("get", "", "pods", "default"),
@@ -49,9 +49,11 @@ const ALLOWED: [Question; 17] = [
     ("update", "coordination.k8s.io", "leases", PARAMEDIC),
     ("list", "apps", "deployments", ""),
     ("create", "", "configmaps", PARAMEDIC),
+    ("create", "authentication.k8s.io", "tokenreviews", ""),
+    ("create", "authorization.k8s.io", "subjectaccessreviews", ""),
 ];
 
-const REFUSED: [Question; 29] = [
+const REFUSED: [Question; 32] = [
     ("get", "", "secrets", PARAMEDIC),
     ("get", "", "configmaps", PARAMEDIC),
     ("update", "", "configmaps", PARAMEDIC),
@@ -81,6 +83,9 @@ const REFUSED: [Question; 29] = [
     ("create", "rbac.authorization.k8s.io", "rolebindings", "default"),
     ("get", "coordination.k8s.io", "leases", "kube-system"),
     ("create", "", "serviceaccounts/token", PARAMEDIC),
+    ("impersonate", "", "users", ""),
+    ("impersonate", "", "groups", ""),
+    ("create", "paramedic.dev", "pauses", "default"),
 ];
 
 async fn may_do_no_more(story: Story) {

@@ -8,6 +8,7 @@ mod crashes;
 mod deliveries;
 mod episodes;
 mod evidence;
+mod http_api;
 mod ladder;
 mod limits;
 mod memory;
@@ -26,6 +27,7 @@ pub fn all() -> Vec<Entry> {
     entries.extend(deliveries::stories());
     entries.extend(consent::stories());
     entries.extend(approval::stories());
+    entries.extend(http_api::stories());
     entries.extend(evidence::stories());
     entries.extend(targets::stories());
     entries.extend(limits::stories());
