@@ -17,7 +17,7 @@ use paramedic::{
     server::intake::Outcome,
     telemetry::{
         Metrics,
-        metrics::{ApiErrorReason, PollOutcome},
+        metrics::{ApiErrorReason, PollOutcome, SpanOutcome},
     },
 };
 use regex::Regex;
@@ -55,6 +55,7 @@ fn exposition() -> String {
     metrics.watch_broken("Remediation", false);
     metrics.api_request("get", Duration::from_millis(3));
     metrics.api_error("create", ApiErrorReason::Server);
+    metrics.spans(SpanOutcome::Sent, 1);
     metrics.render().unwrap()
 }
 

@@ -13,7 +13,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use futures::future::BoxFuture;
 use reqwest::{
     Certificate, Client, Identity, StatusCode, Url,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use sha2::{Digest, Sha256};
 
@@ -114,6 +114,7 @@ struct Files {
     authority: Option<Vec<u8>>,
     certificate: Option<(Vec<u8>, Vec<u8>)>,
     secret: Option<Vec<u8>>,
+    headers: Option<Vec<u8>>,
 }
 
 impl Endpoint {
@@ -128,7 +129,7 @@ impl Endpoint {
         let client =
             files.client(&access, timeout).map_err(|source| ClientError::Settings { url: url.clone(), source })?;
         let loaded = ArcSwap::from_pointee(Loaded { client, of: files.digest() });
-        let outage = Outage::of("reading the credentials for an Alertmanager or a Prometheus");
+        let outage = Outage::of("reading the credentials for what is asked or told by HTTP");
         Ok(Self { url, way: Way::Http(Arc::new(Http { access, timeout, loaded, outage })) })
     }
 
@@ -161,14 +162,20 @@ impl Endpoint {
 
     /// Posts this as JSON. An answer that does not say that it went well is an error.
     pub async fn post<T: serde::Serialize + ?Sized>(&self, path: &str, what: &T) -> Result<(), ClientError> {
+        let body = serde_json::to_vec(what)
+            .map_err(|error| ClientError::NoAnswer { url: self.url.clone(), source: error.into() })?;
+        self.send(path, "application/json", body).await.map(drop)
+    }
+
+    /// Posts bytes of that type; gives what is answered. An answer that does not say that it went well is an error.
+    pub async fn send(&self, path: &str, content_type: &'static str, body: Vec<u8>) -> Result<Vec<u8>, ClientError> {
         let no_answer = |source| ClientError::NoAnswer { url: self.url.clone(), source };
         let url = Url::parse(&format!("{}{path}", self.url)).map_err(|error| no_answer(error.into()))?;
-        let body = serde_json::to_vec(what).map_err(|error| no_answer(error.into()))?;
         match &self.way {
             Way::Http(http) => {
-                let (status, said) = http.post(&self.url, url, body).await.map_err(no_answer)?;
+                let (status, said) = http.post(&self.url, url, content_type, body).await.map_err(no_answer)?;
                 if status.is_success() {
-                    return Ok(());
+                    return Ok(said);
                 }
                 let said: String = String::from_utf8_lossy(&said).trim().chars().take(200).collect();
                 let said = Some(said).filter(|said| !said.is_empty());
@@ -177,7 +184,7 @@ impl Endpoint {
             Way::InProcess { api, timeout } => {
                 let taken =
                     tokio::time::timeout(*timeout, api.post(url, body)).await.map_err(|late| no_answer(late.into()))?;
-                taken.map_err(no_answer)
+                taken.map(|()| Vec::new()).map_err(no_answer)
             }
         }
     }
@@ -204,10 +211,16 @@ impl Http {
         read(client.get(url).send().await?).await
     }
 
-    async fn post(&self, asked: &str, url: Url, body: Vec<u8>) -> Result<(StatusCode, Vec<u8>), Cause> {
+    async fn post(
+        &self,
+        asked: &str,
+        url: Url,
+        content_type: &'static str,
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, Vec<u8>), Cause> {
         self.reload(asked).await;
         let client = self.loaded.load().client.clone();
-        read(client.post(url).header(CONTENT_TYPE, "application/json").body(body).send().await?).await
+        read(client.post(url).header(CONTENT_TYPE, content_type).body(body).send().await?).await
     }
 
     /// Takes what the files say now. Mounts of Secrets swap symbolic links, so their content is compared, not their times.
@@ -258,6 +271,7 @@ impl Files {
             authority: access.ca_file.as_deref().map(read).transpose()?,
             certificate: access.client_certificate.as_ref().map(pair).transpose()?,
             secret: secret.map(|path| read(path)).transpose()?,
+            headers: access.headers_file.as_deref().map(read).transpose()?,
         };
         if files.secret.as_ref().is_some_and(|secret| secret.trim_ascii().is_empty()) {
             let path = secret.cloned().unwrap_or_default();
@@ -269,7 +283,8 @@ impl Files {
     fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
         let (certificate, key) = self.certificate.clone().unzip();
-        for file in [self.authority.as_ref(), certificate.as_ref(), key.as_ref(), self.secret.as_ref()] {
+        let files = [&self.authority, &certificate, &key, &self.secret, &self.headers];
+        for file in files.map(Option::as_ref) {
             let file = file.map_or(&[][..], Vec::as_slice);
             digest.update(file.len().to_be_bytes());
             digest.update(file);
@@ -292,6 +307,7 @@ impl Files {
         if access.insecure_skip_verify {
             builder = builder.tls_danger_accept_invalid_certs(true);
         }
+        let mut headers = self.headers()?;
         if let Some(secret) = &self.secret {
             let secret = str::from_utf8(secret)?;
             let value = match &access.basic_auth {
@@ -304,9 +320,25 @@ impl Files {
             };
             let mut value = HeaderValue::from_str(&value)?;
             value.set_sensitive(true);
-            builder = builder.default_headers(HeaderMap::from_iter([(AUTHORIZATION, value)]));
+            headers.insert(AUTHORIZATION, value);
         }
-        Ok(builder.build()?)
+        Ok(builder.default_headers(headers).build()?)
+    }
+
+    /// What the file of headers says, one a line.
+    fn headers(&self) -> Result<HeaderMap, Cause> {
+        let Some(text) = &self.headers else { return Ok(HeaderMap::new()) };
+        let lines = str::from_utf8(text)?.lines().map(str::trim).enumerate();
+        let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        let header = |(number, line): (usize, &str)| {
+            // What is wrong may be a secret, and is not shown.
+            let wrong = || Cause::from(format!("headersFile: line {} is not NAME: VALUE", number + 1));
+            let (name, value) = line.split_once(':').ok_or_else(wrong)?;
+            let mut value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
+            value.set_sensitive(true);
+            Ok((HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?, value))
+        };
+        lines.map(header).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use axum::http::HeaderName;
 
 use super::{Access, AuditTo, Config, SourceConfig, UNAUTHENTICATED};
 use crate::{
-    api::PositiveDuration,
+    api::{Above, PositiveDuration},
     policy::{are_namespaces, is_namespace},
 };
 
@@ -122,9 +122,15 @@ pub enum Contradiction {
         /// `leaseDuration`
         lease: PositiveDuration,
     },
-    /// Records would be gone before limits are done counting them.
-    #[error("engine.retention ({0}) must be at least 24h: limits count what is on record")]
+    /// Records would be gone before their alerts' next episodes could be told from them.
+    #[error("engine.retention ({0}) must be at least 1h: an alert that still fires is told from its last record")]
     Retention(PositiveDuration),
+    /// A default that no policy could have.
+    #[error("limits.defaults is above limits.ceilings: {0}")]
+    Defaults(Above),
+    /// A schedule that cannot be meant.
+    #[error("limits.schedule.{0}")]
+    Schedule(String),
     /// Zero where nothing would ever happen.
     #[error("{0} must be more than zero")]
     Zero(&'static str),
@@ -150,12 +156,18 @@ pub enum Contradiction {
         /// What is too much. Never the address itself: it may hold a password.
         why: &'static str,
     },
+    /// Not an address that a collector can have.
+    #[error("traces.endpoint {0}")]
+    Collector(&'static str),
+    /// No ratio.
+    #[error("traces.sampleRatio: {0} is no number from 0 to 1")]
+    SampleRatio(String),
     /// A name that is empty.
     #[error("{0} is empty")]
     Empty(&'static str),
 }
 
-const MIN_RETENTION: Duration = Duration::from_hours(24);
+const MIN_RETENTION: Duration = Duration::from_hours(1);
 
 /// Everything that is wrong, in the order of the fields.
 pub fn contradictions(config: &Config) -> Vec<Contradiction> {
@@ -190,6 +202,8 @@ pub fn contradictions(config: &Config) -> Vec<Contradiction> {
     if config.engine.retention.get() < MIN_RETENTION {
         found.push(Contradiction::Retention(config.engine.retention));
     }
+    found.extend(config.limits.contradictions().into_iter().map(Contradiction::Defaults));
+    found.extend(config.limits.schedule.problem().map(Contradiction::Schedule));
     if config.namespace.is_empty() {
         found.push(Contradiction::Empty("namespace"));
     } else if !is_namespace(&config.namespace) {
@@ -206,6 +220,7 @@ pub fn contradictions(config: &Config) -> Vec<Contradiction> {
     {
         found.push(Contradiction::Empty("audit.to.file"));
     }
+    config.traces.check(&mut found);
     found
 }
 
@@ -446,7 +461,19 @@ mod tests {
     }
 
     #[test]
-    fn records_outlive_the_windows_that_count_them() {
-        assert!(wrong("engine: {retention: 1h, maxConcurrent: 0}").len() == 2);
+    fn defaults_are_within_the_ceilings_and_schedules_can_be_meant() {
+        let problems = wrong(
+            "limits: {defaults: {concurrency: 3}, ceilings: {concurrency: 2},
+                      schedule: {only: [{from: '08:00', to: '08:00'}]}}",
+        );
+        assert_eq!(problems.len(), 2, "{problems:#?}");
+        assert!(problems[0].contains("limits.concurrency: 3 is more than"), "{problems:#?}");
+        assert!(problems[1].starts_with("limits.schedule.only[0]"), "{problems:#?}");
+    }
+
+    #[test]
+    fn records_outlive_the_pause_between_two_episodes() {
+        assert!(wrong("engine: {retention: 59m, maxConcurrent: 0}").len() == 2);
+        assert_eq!(wrong("engine: {retention: 1h}"), [""; 0]);
     }
 }

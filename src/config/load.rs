@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_saphyr::figment::Yaml;
 
 use super::{
-    Config, Contradiction, Log,
+    Config, Contradiction, Log, TracesConfig,
     check::contradictions,
     env::{EnvLayer, variable},
 };
@@ -110,6 +110,9 @@ pub fn load(
     if let Some(filter) = variables.get("RUST_LOG").filter(|filter| !filter.is_empty()) {
         config.log = Log { filter: filter.clone(), ..config.log };
     }
+    if let Some((name, message)) = config.traces.wrong_variable(&|name| given(variables, name)) {
+        return Err(ConfigError::Environment { variable: name.to_owned(), message });
+    }
     config.protected_namespaces.insert(config.namespace.clone());
     let found = contradictions(&config);
     if found.is_empty() { Ok(config) } else { Err(ConfigError::Contradictions(found)) }
@@ -130,15 +133,21 @@ fn has_content(text: &str) -> bool {
     text.lines().map(str::trim).any(|line| !line.is_empty() && !line.starts_with('#') && line != "---")
 }
 
-/// The defaults, of which two depend on where this runs.
+/// The defaults, of which some depend on where this runs.
 fn defaults(variables: &BTreeMap<String, String>) -> Config {
-    let variable = |name: &str| variables.get(name).filter(|value| !value.is_empty()).cloned();
+    let variable = |name: &str| given(variables, name);
     let defaults = Config::default();
     Config {
         namespace: variable("POD_NAMESPACE").unwrap_or(defaults.namespace),
         identity: variable("POD_NAME").unwrap_or_else(|| format!("{}-{}", hostname(), std::process::id())),
+        traces: TracesConfig::of_environment(&variable),
         ..defaults
     }
+}
+
+/// A variable that is there and not empty.
+fn given(variables: &BTreeMap<String, String>, name: &str) -> Option<String> {
+    variables.get(name).filter(|value| !value.is_empty()).cloned()
 }
 
 fn hostname() -> String {
@@ -220,6 +229,41 @@ mod tests {
         assert!(config.protected_namespaces.contains("repairs"), "its own namespace is always protected");
         assert_eq!(config.log, Log { format: LogFormat::Json, filter: "debug".to_owned() });
         assert!(!config.identity.is_empty());
+    }
+
+    #[test]
+    fn opentelemetrys_variables_are_the_defaults_of_traces() {
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem"),
+            ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+            ("OTEL_SERVICE_NAME", "repairs"),
+        ];
+        let (empty, own) = (TempFile::new("otel", "# nothing\n"), TempFile::new("own", "traces: {sampleRatio: 0.5}\n"));
+        let traces = loaded(&empty, &variables, &Overrides::default()).unwrap().traces;
+        assert_eq!(traces.endpoint.as_deref(), Some("http://collector:4318"));
+        assert_eq!(traces.ca_file, Some(PathBuf::from("/ca.pem")));
+        assert_eq!((traces.sample_ratio, traces.service_name.as_str()), (0.25, "repairs"));
+        let traces = loaded(&own, &variables, &Overrides::default()).unwrap().traces;
+        assert_eq!((traces.sample_ratio, traces.service_name.as_str()), (0.5, "repairs"), "the file goes first");
+    }
+
+    #[test]
+    fn opentelemetrys_variables_are_wrong_only_where_they_matter() {
+        let (empty, own) = (
+            TempFile::new("no-otel", "# nothing\n"),
+            TempFile::new("own-otel", "traces: {endpoint: 'http://a:4318'}\n"),
+        );
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");
+        let (grpc, half) = (("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_TRACES_SAMPLER_ARG", "half"));
+        let off = loaded(&empty, &[grpc, half], &Overrides::default()).unwrap().traces;
+        assert_eq!(off, TracesConfig::default());
+        let error = loaded(&empty, &[endpoint, grpc], &Overrides::default()).unwrap_err();
+        assert!(error.starts_with("environment variable OTEL_EXPORTER_OTLP_PROTOCOL: `grpc`"), "{error}");
+        assert!(loaded(&own, &[endpoint, grpc], &Overrides::default()).is_ok(), "it is not for that collector");
+        let error = loaded(&own, &[half], &Overrides::default()).unwrap_err();
+        assert!(error.starts_with("environment variable OTEL_TRACES_SAMPLER_ARG: `half` is no number"), "{error}");
+        assert!(loaded(&own, &[half, ("OTEL_TRACES_SAMPLER", "jaeger_remote")], &Overrides::default()).is_ok());
     }
 
     #[test]

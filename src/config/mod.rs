@@ -7,6 +7,7 @@ mod check;
 mod env;
 mod load;
 mod size;
+mod traces;
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 
@@ -16,8 +17,9 @@ pub use check::Contradiction;
 pub use env::{settings, variable};
 pub use load::{ConfigError, Overrides, load};
 pub use size::ByteSize;
+pub use traces::TracesConfig;
 
-use crate::api::PositiveDuration;
+use crate::api::{Bounds, PositiveDuration};
 
 /// The name of the source of every alert while no source is configured.
 pub const UNAUTHENTICATED: &str = "unauthenticated";
@@ -44,6 +46,8 @@ pub struct Config {
     pub log: Log,
     /// The audit log.
     pub audit: AuditConfig,
+    /// Where traces go.
+    pub traces: TracesConfig,
     /// Who may send alerts. Without any, whoever reaches `listen` may.
     pub sources: Vec<SourceConfig>,
     /// The Alertmanagers that are asked whether an alert still fires.
@@ -61,6 +65,8 @@ pub struct Config {
     pub leader: Leader,
     /// What bounds the whole, whatever the policies say.
     pub engine: Engine,
+    /// What bounds the actions of all policies together.
+    pub limits: Bounds,
     /// How long requests and actions under way get to finish after SIGTERM. Default `25s`, which leaves time within
     /// Kubernetes' 30 s.
     pub shutdown_deadline: PositiveDuration,
@@ -279,6 +285,8 @@ pub struct Access {
     pub basic_auth: Option<BasicAuth>,
     /// A file with a bearer token.
     pub token_file: Option<PathBuf>,
+    /// A file with headers, one a line.
+    pub headers_file: Option<PathBuf>,
     /// What its certificate is checked against; `None` is the system's.
     pub ca_file: Option<PathBuf>,
     /// The certificate to show.
@@ -292,6 +300,7 @@ impl Access {
     pub const fn has_files(&self) -> bool {
         self.basic_auth.is_some()
             || self.token_file.is_some()
+            || self.headers_file.is_some()
             || self.ca_file.is_some()
             || self.client_certificate.is_some()
     }
@@ -306,6 +315,7 @@ impl AlertmanagerConfig {
             ca_file: self.ca_file.clone(),
             client_certificate: self.client_certificate.clone(),
             insecure_skip_verify: self.insecure_skip_verify,
+            ..Access::default()
         }
     }
 }
@@ -319,6 +329,7 @@ impl PrometheusConfig {
             ca_file: self.ca_file.clone(),
             client_certificate: self.client_certificate.clone(),
             insecure_skip_verify: self.insecure_skip_verify,
+            ..Access::default()
         }
     }
 }
@@ -344,7 +355,8 @@ pub struct Engine {
     pub max_concurrent: usize,
     /// How many open remediations a policy may have. Default 100.
     pub open_per_policy: usize,
-    /// How long a finished remediation stays on record. Default `168h`, at least `24h`: limits count what is on record.
+    /// How long a finished remediation stays on record. Default `168h`, at least `1h`. What limits count of it
+    /// afterwards is kept in the ConfigMap `paramedic-ledger`.
     pub retention: PositiveDuration,
 }
 
@@ -360,6 +372,7 @@ impl Default for Config {
             request_deadline: PositiveDuration::from_secs(5),
             log: Log::default(),
             audit: AuditConfig::default(),
+            traces: TracesConfig::default(),
             sources: Vec::new(),
             alertmanagers: Vec::new(),
             prometheus: Vec::new(),
@@ -370,6 +383,7 @@ impl Default for Config {
             evidence_max_age: PositiveDuration::from_secs(600),
             leader: Leader::default(),
             engine: Engine::default(),
+            limits: Bounds::default(),
             shutdown_deadline: PositiveDuration::from_secs(25),
             namespace: "paramedic".to_owned(),
             identity: "paramedic".to_owned(),

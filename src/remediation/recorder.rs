@@ -31,12 +31,19 @@ use crate::{
         intake::{AlertOutcome, Intake, NotReady, Outcome, Report},
         sources::Source,
     },
-    telemetry::{Metrics, chain, metrics::ApiErrorReason},
+    telemetry::{
+        Metrics, TraceContext, Traces, chain,
+        metrics::ApiErrorReason,
+        traces::{SpanKind, SpanStatus},
+    },
     triage::{Decision, Delivery, KnownRecords, Match, Newest, PolicyKey, Rules, SourceScope, triage, unseen},
 };
 
 /// So many requests to the API are under way for one notification at a time.
 const PARALLEL: usize = 16;
+
+/// So many alerts of a notification have a span of their own; a notification may have ten thousand.
+const MOST_TRIAGED: usize = 100;
 
 /// Writes `status.alert`, and nothing else.
 const FIELD_MANAGER: &str = "paramedic-intake";
@@ -58,6 +65,8 @@ pub struct Recorder {
     pub metrics: Arc<Metrics>,
     /// Is told of each record.
     pub audit: Audit,
+    /// Where spans are told of.
+    pub traces: Traces,
     /// Paramedic's own namespace.
     pub own_namespace: String,
     /// How many open records a policy may have.
@@ -158,10 +167,10 @@ impl Recorder {
         steps.collect()
     }
 
-    async fn write(&self, step: Step, deadline: Instant) -> Written {
+    async fn write(&self, step: Step, within: Option<TraceContext>, deadline: Instant) -> Written {
         match step {
             Step::Nothing(written) => written,
-            Step::Create(record) => self.create(*record, deadline).await,
+            Step::Create(record) => self.create_traced(*record, within, deadline).await,
             Step::Alert(key, outcome, notice) => self.write_alert(key, outcome, &notice, deadline).await,
             Step::LookUp(key, notice) => self.look_up(key, &notice, deadline).await,
         }
@@ -175,13 +184,34 @@ impl Recorder {
         written
     }
 
+    /// Creates a record that says in which trace that was.
+    async fn create_traced(&self, mut record: Remediation, within: Option<TraceContext>, deadline: Instant) -> Written {
+        let Some(begun) = self.traces.below(within) else { return self.create(record, deadline).await };
+        record.spec.traceparent = Some(begun.context.to_string());
+        let policy = record.spec.policy.to_string();
+        let written = self.create(record, deadline).await;
+        let key = written.key.as_ref();
+        let span = self.traces.end(begun, "create Remediation").of_kind(SpanKind::Client);
+        let span = span
+            .with("paramedic.policy", &policy)
+            .with("paramedic.remediation.namespace", key.map(|key| key.namespace.as_str()))
+            .with("paramedic.remediation.name", key.map(|key| key.name.as_str()))
+            .with("paramedic.outcome", written.outcome.as_str());
+        let status = match written.outcome {
+            Outcome::NotDurable | Outcome::Refused => SpanStatus::badly(written.detail.as_deref().unwrap_or_default()),
+            _ => SpanStatus::Unset,
+        };
+        self.traces.tell(span.ending(status));
+        written
+    }
+
     async fn create(&self, record: Remediation, deadline: Instant) -> Written {
         let key = ObjectKey::of(&record);
         let api: Api<Remediation> = Api::namespaced(self.client.clone(), &key.namespace);
         match timeout_at(deadline, api.create(&PostParams::default(), &record)).await {
             Ok(Ok(created)) => {
                 info!(remediation = %key, policy = %record.spec.policy, alert = record.spec.alert.labels.alertname(),
-                    "recorded");
+                    trace = record.spec.trace_id(), "recorded");
                 if self.audit.is_on() {
                     self.audit.note(Event::Recorded {
                         what: What::of(&created),
@@ -389,11 +419,21 @@ impl Intake for Recorder {
         self.readiness.check(CACHES).map_err(|_| NotReady::CachesNotSynced)
     }
 
-    async fn accept(&self, source: &Source, notification: Notification, deadline: Instant) -> Report {
+    fn traces(&self) -> Traces {
+        self.traces.clone()
+    }
+
+    async fn accept(
+        &self,
+        source: &Source,
+        notification: Notification,
+        within: Option<TraceContext>,
+        deadline: Instant,
+    ) -> Report {
         if notification.truncated > 0 {
             self.lost.send_replace(());
         }
-        let report = self.take(source, &notification.alerts, Delivery::Webhook, deadline).await;
+        let report = self.take(source, &notification.alerts, Delivery::Webhook, within, deadline).await;
         let over = report.outcomes.iter().filter(|alert| alert.outcome == Outcome::OverCap).count();
         if over > 0 {
             warn!(
@@ -411,7 +451,13 @@ impl Recorder {
     /// not durable by then is found again.
     pub async fn take_polled(&self, source: &Source, alerts: Vec<Alert>, deadline: Instant) -> Report {
         let alerts: Vec<_> = alerts.into_iter().map(Ok).collect();
-        self.take(source, &alerts, Delivery::Poll, deadline).await
+        let poll = if alerts.is_empty() { None } else { self.traces.begin_alone() };
+        let report = self.take(source, &alerts, Delivery::Poll, poll.map(|begun| begun.context), deadline).await;
+        if let Some(begun) = poll {
+            let span = self.traces.end(begun, "poll").with("paramedic.source", &source.name);
+            self.traces.tell(span.with("paramedic.alerts", alerts.len()));
+        }
+        report
     }
 
     async fn take(
@@ -419,19 +465,23 @@ impl Recorder {
         source: &Source,
         alerts: &[Result<Alert, BodyError>],
         delivery: Delivery,
+        within: Option<TraceContext>,
         deadline: Instant,
     ) -> Report {
         let now = self.clock.now();
         let dedupe = self.protections.hold(Protection::Dedupe);
         let mut known = WithThisBody { index: self.records.index(), created: HashMap::new(), dedupe };
         let mut outcomes = Vec::with_capacity(alerts.len());
-        let mut steps = Vec::new();
+        let (mut steps, mut triaged) = (Vec::new(), Vec::new());
         for (index, alert) in alerts.iter().enumerate() {
             let (fingerprint, outcome, detail) = match alert {
                 Err(error) => (None, Outcome::Invalid, Some(error.to_string())),
                 Ok(alert) => {
+                    let begun = if triaged.len() < MOST_TRIAGED { self.traces.below(within) } else { None };
                     let decided = self.decide(source, alert, &mut known, delivery, now);
-                    steps.extend(decided.into_iter().map(|step| (index, step)));
+                    let below = begun.map_or(within, |begun| Some(begun.context));
+                    triaged.extend(begun.map(|begun| (index, alert, self.traces.end(begun, "triage"))));
+                    steps.extend(decided.into_iter().map(|step| (index, step, below)));
                     let nothing = if alert.state == AlertState::Firing { Outcome::NoMatch } else { Outcome::Resolved };
                     (Some(alert.fingerprint), nothing, None)
                 }
@@ -439,13 +489,21 @@ impl Recorder {
             outcomes.push(AlertOutcome { index, fingerprint, outcome, detail, remediations: Vec::new() });
         }
         let mut written = stream::iter(steps)
-            .map(|(index, step)| async move { (index, self.write(step, deadline).await) })
+            .map(|(index, step, within)| async move { (index, self.write(step, within, deadline).await) })
             .buffered(PARALLEL);
         while let Some((index, written)) = written.next().await {
             let written = self.as_told(written);
             if let Some(outcome) = outcomes.get_mut(index) {
                 add(outcome, written);
             }
+        }
+        for (index, alert, span) in triaged {
+            let outcome = outcomes.get(index).map(|outcome| outcome.outcome.as_str());
+            self.traces.tell(
+                span.with("paramedic.alert.name", alert.labels.alertname())
+                    .with("paramedic.alert.fingerprint", &alert.fingerprint.to_string())
+                    .with("paramedic.outcome", outcome),
+            );
         }
         Report { outcomes }
     }

@@ -41,7 +41,8 @@ use crate::{
         health::{CACHES, Readiness, WATCHES},
         sources::Source,
     },
-    telemetry::{Metrics, Watched, chain},
+    target::Census,
+    telemetry::{Metrics, Traces, Watched, chain},
 };
 
 /// The Lease's name, in Paramedic's namespace.
@@ -85,6 +86,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// The audit log.
     pub audit: Audit,
+    /// Where spans are told of.
+    pub traces: Traces,
     /// Says whether it can do its work.
     pub readiness: Readiness,
     /// What guards against doing harm: all of it, but in a test that shows what each is for.
@@ -137,6 +140,7 @@ pub fn start(parts: &Parts, tasks: &mut Tasks) -> Recorder {
         clock: parts.clock.clone(),
         metrics: Arc::clone(&parts.metrics),
         audit: parts.audit.clone(),
+        traces: parts.traces.clone(),
         own_namespace: config.namespace.clone(),
         open_per_policy: config.engine.open_per_policy,
         protections: parts.protections,
@@ -291,6 +295,7 @@ fn driver(parts: &Parts, records: &Arc<RecordCache>) -> (Driver, Publisher) {
         reviewer: Reviewer::new(parts.clients.once.clone()),
         client: parts.clients.once.clone(),
         monitors: Arc::clone(&parts.monitors),
+        census: Census::new(parts.clients.once.clone()),
         own_namespace: config.namespace.clone(),
         protected: Arc::new(config.protected_namespaces.iter().cloned().collect()),
         evidence_max_age: config.evidence_max_age.get(),
@@ -305,11 +310,13 @@ fn driver(parts: &Parts, records: &Arc<RecordCache>) -> (Driver, Publisher) {
         escalations: Escalations::default(),
         metrics: Arc::clone(&parts.metrics),
         audit: parts.audit.clone(),
+        traces: parts.traces.clone(),
         clock: parts.clock.clone(),
         settings: DriverSettings {
             lease_duration: config.leader.lease_duration.get(),
             action_timeout: config.leader.action_timeout.get(),
             max_concurrent: config.engine.max_concurrent,
+            bounds: config.limits.clone(),
             retention: config.engine.retention.get(),
         },
         protections: parts.protections,

@@ -10,7 +10,10 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::sources::Source;
-use crate::alert::{Fingerprint, Notification};
+use crate::{
+    alert::{Fingerprint, Notification},
+    telemetry::{TraceContext, Traces},
+};
 
 /// As many alerts are listed in an answer; the counts are of all.
 pub const MAX_LISTED: usize = 100;
@@ -20,12 +23,19 @@ pub trait Intake: Send + Sync + 'static {
     /// Whether it can, now. Asked before a body is read.
     fn ready(&self) -> Result<(), NotReady>;
 
+    /// Where its spans are told of, and those of the requests before it.
+    fn traces(&self) -> Traces {
+        Traces::default()
+    }
+
     /// Decides about every alert and makes what follows durable, until the deadline; what is not durable by then is
-    /// [`Outcome::NotDurable`]. May be dropped at any await: the sender will come again.
+    /// [`Outcome::NotDurable`]. May be dropped at any await: the sender will come again. `within` is the span of the
+    /// request, where that is recorded.
     fn accept(
         &self,
         source: &Source,
         notification: Notification,
+        within: Option<TraceContext>,
         deadline: Instant,
     ) -> impl Future<Output = Report> + Send;
 }

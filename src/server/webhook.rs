@@ -34,7 +34,10 @@ use crate::{
     audit::{Audit, Event},
     clock::Clock,
     config::Config,
-    telemetry::Metrics,
+    telemetry::{
+        Metrics, TraceContext,
+        traces::{Span, SpanKind, SpanStatus},
+    },
 };
 
 /// What `Retry-After` says, in seconds.
@@ -162,9 +165,13 @@ pub fn router<I: Intake>(
 
 async fn handle<I: Intake>(State(webhook): State<Arc<Webhook<I>>>, request: Request) -> Response {
     let began = Instant::now();
-    let mut sender = Sender { client: client(&request), source: None, receiver: None };
+    let traces = webhook.intake.traces();
+    let trace = traces.begin(request.headers());
+    let within = trace.map(|begun| begun.context);
+    let mut sender = Sender { client: client(&request), source: None, receiver: None, within };
     let taken = webhook.take(request, began + webhook.deadline, &mut sender).await;
     webhook.tell(&sender, &taken);
+    let alerts = taken.as_ref().ok().map(|report| report.outcomes.len());
     let mut response = match taken {
         Ok(report) => (status(&report), Json(Answer::from(report))).into_response(),
         Err(refusal) => refusal.into_response(),
@@ -172,15 +179,35 @@ async fn handle<I: Intake>(State(webhook): State<Arc<Webhook<I>>>, request: Requ
     if response.status() == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     }
+    // Strangers have no traces here.
+    if let Some((begun, source)) = trace.zip(sender.source.as_ref()) {
+        traces.tell(span(traces.end(begun, "POST /webhook"), source, &sender, response.status(), alerts));
+    }
     webhook.metrics.webhook(response.status().as_u16(), began.elapsed());
     response
 }
 
-/// Who sent a request, as far as that is known: for the log.
+/// Who sent a request, as far as that is known: for the log, and for its trace.
 struct Sender {
     client: IpAddr,
     source: Option<Arc<Source>>,
     receiver: Option<String>,
+    /// The request's span, where that is recorded.
+    within: Option<TraceContext>,
+}
+
+/// What a request's span says, by OpenTelemetry's names where it has some.
+fn span(span: Span, source: &Source, sender: &Sender, status: StatusCode, alerts: Option<usize>) -> Span {
+    let span = span
+        .of_kind(SpanKind::Server)
+        .with("http.request.method", "POST")
+        .with("http.route", "/webhook")
+        .with("http.response.status_code", u32::from(status.as_u16()))
+        .with("paramedic.source", &source.name)
+        .with("paramedic.receiver", sender.receiver.as_deref())
+        .with("paramedic.alerts", alerts);
+    let why = status.canonical_reason().unwrap_or_default();
+    if status.is_server_error() { span.ending(SpanStatus::badly(why)) } else { span }
 }
 
 impl<I: Intake> Webhook<I> {
@@ -210,7 +237,7 @@ impl<I: Intake> Webhook<I> {
         sender.source = Some(Arc::clone(&source));
         sender.receiver = Some(shortened(&notification.receiver));
         permit(&source, &notification)?;
-        self.hand_over(&source, notification, deadline).await
+        self.hand_over(&source, notification, sender.within, deadline).await
     }
 
     /// Writes a line about what was not taken, whole or in part: nobody reads what Alertmanager was answered.
@@ -310,6 +337,7 @@ impl<I: Intake> Webhook<I> {
         &self,
         source: &Source,
         notification: Notification,
+        within: Option<TraceContext>,
         deadline: Instant,
     ) -> Result<Report, Refusal> {
         if notification.truncated > 0 {
@@ -322,7 +350,7 @@ impl<I: Intake> Webhook<I> {
             self.metrics.alerts_truncated(&source.name, notification.truncated);
         }
         let receiver = notification.receiver.clone();
-        let accepted = self.intake.accept(source, notification, deadline);
+        let accepted = self.intake.accept(source, notification, within, deadline);
         let report = timeout_at(deadline + GRACE, accepted).await.map_err(|_| Refusal::Late)?;
         // What is durable already is known when the sender comes again.
         let outcomes = report.counts().into_iter().map(|(outcome, count)| (outcome.as_str(), count)).collect();

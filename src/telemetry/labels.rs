@@ -23,6 +23,11 @@ pub(super) struct PollLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct SpanLabel {
+    pub outcome: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct CodeLabel {
     pub code: u16,
 }
@@ -133,6 +138,28 @@ impl PollOutcome {
             Self::Done => "Done",
             Self::TooOld => "TooOld",
             Self::Failed => "Failed",
+        }
+    }
+}
+
+/// What became of a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanOutcome {
+    /// The collector has it.
+    Sent,
+    /// It was forgotten: too many waited to be sent.
+    Dropped,
+    /// The collector does not want it.
+    Refused,
+}
+
+impl SpanOutcome {
+    /// For metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "Sent",
+            Self::Dropped => "Dropped",
+            Self::Refused => "Refused",
         }
     }
 }

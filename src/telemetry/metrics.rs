@@ -13,11 +13,11 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-pub use super::labels::{ApiErrorReason, PollOutcome};
+pub use super::labels::{ApiErrorReason, PollOutcome, SpanOutcome};
 use super::{
     labels::{
         ActionLabels, AlertLabels, ApiErrorLabels, CheckLabel, CodeLabel, KindLabel, Milliseconds, Minutes, PhaseLabel,
-        PolicyLabel, PolicyLabels, PollLabels, ReasonLabel, SourceLabel, TransitionLabels, VerbLabel, Word,
+        PolicyLabel, PolicyLabels, PollLabels, ReasonLabel, SourceLabel, SpanLabel, TransitionLabels, VerbLabel, Word,
         milliseconds,
     },
     memory::ResidentMemory,
@@ -70,6 +70,7 @@ pub struct Metrics {
     audit_lines: Counter,
     audit_lost: Counter,
     audit_failing: Gauge,
+    trace_spans: Family<SpanLabel, Counter>,
 }
 
 impl Default for Metrics {
@@ -116,6 +117,7 @@ impl Metrics {
             audit_lines: Counter::default(),
             audit_lost: Counter::default(),
             audit_failing: Gauge::default(),
+            trace_spans: Family::default(),
         };
         this.register_intake();
         this.register_remediations();
@@ -256,6 +258,11 @@ impl Metrics {
             "audit_failing",
             "1 while the audit log cannot be written, and nothing is done or taken in",
             self.audit_failing.clone(),
+        );
+        own.register(
+            "trace_spans",
+            "Spans of traces, by what became of them: sent, dropped for want of room, or refused by the collector",
+            self.trace_spans.clone(),
         );
         let build = vec![("version", crate::VERSION), ("commit", crate::COMMIT)];
         own.register("build", "What is running", Info::new(build));
@@ -436,6 +443,11 @@ impl Metrics {
         self.audit_failing.set(i64::from(failing));
     }
 
+    /// Spans that came to the same.
+    pub fn spans(&self, outcome: SpanOutcome, count: u64) {
+        self.trace_spans.get_or_create(&SpanLabel { outcome: Word(outcome.as_str()) }).inc_by(count);
+    }
+
     /// A call of the Kubernetes API failed. `verb` is as in RBAC.
     pub fn api_error(&self, verb: &'static str, reason: ApiErrorReason) {
         self.api_errors.get_or_create(&ApiErrorLabels { verb: Word(verb), reason: Word(reason.as_str()) }).inc();
@@ -477,6 +489,7 @@ mod tests {
         metrics.audit_line();
         metrics.audit_lost();
         metrics.audit_failing(false);
+        metrics.spans(SpanOutcome::Sent, 1);
         metrics
     }
 
@@ -521,6 +534,7 @@ mod tests {
         paramedic_audit_lines counter
         paramedic_audit_lost_events counter
         paramedic_audit_failing gauge
+        paramedic_trace_spans counter
         paramedic_build info
         ");
         assert!(exposition.ends_with("# EOF\n"));

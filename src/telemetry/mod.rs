@@ -1,4 +1,4 @@
-//! What Paramedic says about itself: logs and metrics.
+//! What Paramedic says about itself: logs, metrics and traces.
 
 mod calls;
 mod labels;
@@ -6,9 +6,11 @@ pub mod logs;
 pub mod memory;
 pub mod metrics;
 mod outage;
+pub mod traces;
 mod watched;
 
 pub use calls::TimeCalls;
 pub use metrics::Metrics;
 pub use outage::{Outage, chain};
+pub use traces::{TraceContext, Traces};
 pub use watched::Watched;

@@ -12,6 +12,7 @@ use fastrand::Rng;
 use jiff::SignedDuration;
 use kube::{Client, client::ClientBuilder};
 use paramedic::{
+    api::PositiveDuration,
     audit::Audit,
     clients::{Alertmanager, Monitors},
     clock::Clock,
@@ -20,7 +21,7 @@ use paramedic::{
     remediation::RecordCache,
     replica::{self, Clients, Parts, Tasks},
     server::{self, health::Readiness, sources::Sources},
-    telemetry::Metrics,
+    telemetry::{Metrics, Traces},
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -119,6 +120,8 @@ impl Replicas {
         let mut config =
             Config { namespace: OWN.to_owned(), identity: format!("r{number}-{start}"), ..Config::default() };
         config.engine.max_concurrent = plan.max_concurrent;
+        config.limits.rate = Some(plan.rate);
+        config.engine.retention = PositiveDuration::from_secs(plan.retention.as_secs());
         let way = || Faulty::new(self.stage.cluster.service(), link.clone());
         let patient = ClientBuilder::new(way(), OWN).with_layer(&replica::patience()).build();
         let peer = |peer: usize| {
@@ -135,6 +138,7 @@ impl Replicas {
             policies: Arc::new(PolicyStore::default()),
             metrics: Arc::new(Metrics::new()),
             audit: Audit::default(),
+            traces: Traces::default(),
             readiness: Readiness::default(),
             protections: plan.protections,
         };

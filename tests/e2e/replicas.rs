@@ -92,6 +92,14 @@ impl Replica {
         answer(request).await
     }
 
+    /// Its resident memory in bytes, as its metrics have it. On the rig alone, where their port can be reached.
+    pub async fn resident(&self) -> u64 {
+        let url = format!("{}/metrics", self.base.replace(":8080", ":9090"));
+        let text = self.http.get(url).send().await.expect("it answers").text().await.expect("its metrics are text");
+        let line = text.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+        line.and_then(|bytes| bytes.parse().ok()).unwrap_or_else(|| panic!("no resident memory in {text}"))
+    }
+
     /// Asks one of its health endpoints.
     pub async fn get(&self, path: &str) -> Result<Answer, String> {
         answer(self.http.get(format!("{}{path}", self.base))).await

@@ -33,7 +33,7 @@ use paramedic::{
         Cluster, Kind, Settings,
         controllers::{Controllers, Played, Program},
     },
-    telemetry::Metrics,
+    telemetry::{Metrics, Traces},
 };
 use reqwest::Url;
 use serde_json::{Value, json};
@@ -370,6 +370,7 @@ fn start(
         policies: Arc::new(PolicyStore::default()),
         metrics: Arc::new(Metrics::new()),
         audit: Audit::default(),
+        traces: Traces::default(),
         readiness: Readiness::default(),
         protections: Protections::default(),
     };

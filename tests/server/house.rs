@@ -20,7 +20,7 @@ use paramedic::{
         intake_router, metrics_router,
         sources::{Source, Sources},
     },
-    telemetry::Metrics,
+    telemetry::{Metrics, TraceContext},
 };
 use reqwest::{Client, Response};
 use tokio::{io::AsyncReadExt, net::TcpStream, sync::Mutex, task::JoinSet};
@@ -56,7 +56,13 @@ impl Intake for Plan {
         if self.mood == Mood::NotReady { Err(NotReady::CachesNotSynced) } else { Ok(()) }
     }
 
-    async fn accept(&self, _: &Source, notification: Notification, _: tokio::time::Instant) -> Report {
+    async fn accept(
+        &self,
+        _: &Source,
+        notification: Notification,
+        _: Option<TraceContext>,
+        _: tokio::time::Instant,
+    ) -> Report {
         assert!(self.mood != Mood::Panics, "as planned");
         tokio::time::sleep(self.takes).await;
         let outcome = if self.mood == Mood::NotDurable { Outcome::NotDurable } else { Outcome::Created };

@@ -13,9 +13,10 @@ fn args() -> Args {
 }
 
 fn grants(grants: &Grants) -> Vec<String> {
-    let line = |((group, resource), verbs): (&(String, String), &BTreeSet<String>)| {
+    let line = |((group, resource, name), verbs): (&Granted, &BTreeSet<String>)| {
+        let name = name.iter().map(|name| format!("/{name}")).collect::<String>();
         let verbs: Vec<&str> = verbs.iter().map(String::as_str).collect();
-        format!("{} {resource}{}{group}", verbs.join(","), if group.is_empty() { "" } else { "." })
+        format!("{} {resource}{name}{}{group}", verbs.join(","), if group.is_empty() { "" } else { "." })
     };
     grants.0.iter().map(line).collect()
 }
@@ -101,8 +102,8 @@ fn granted(file: &str) -> BTreeSet<(String, String, String)> {
 
 fn needed(needs: &Needs) -> BTreeSet<(String, String, String)> {
     let all = std::iter::once(&needs.cluster).chain(needs.namespaces.values());
-    let each = |(key, verbs): (&(String, String), &BTreeSet<String>)| {
-        let (group, resource) = key.clone();
+    let each = |(key, verbs): (&Granted, &BTreeSet<String>)| {
+        let (group, resource, _) = key.clone();
         verbs.iter().map(move |verb| (group.clone(), resource.clone(), verb.clone())).collect::<Vec<_>>()
     };
     all.flat_map(|grants| grants.0.iter().flat_map(each)).collect()

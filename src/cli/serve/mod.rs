@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{OK, PROBLEMS, USAGE, stdin};
 use crate::{
     audit::{Audit, AuditError, Event},
-    clients::{Alertmanager, ClientError, Endpoint, Monitors, Polling, Prometheus},
+    clients::{Alertmanager, ClientError, Collector, Endpoint, Monitors, Polling, Prometheus},
     clock::Clock,
     config::{self, Config, ConfigError, Overrides},
     people::http,
@@ -34,8 +34,9 @@ use crate::{
         tls::{Tls, TlsError},
     },
     telemetry::{
-        Metrics,
+        Metrics, Traces,
         logs::{self, LogError},
+        traces,
     },
     yaml::FileProblem,
 };
@@ -92,7 +93,7 @@ pub enum ServeError {
     /// There is no cluster.
     #[error(transparent)]
     Cluster(#[from] cluster::ClusterError),
-    /// An Alertmanager or a Prometheus cannot be asked with these settings.
+    /// An Alertmanager or a Prometheus cannot be asked, or a collector told, with these settings.
     #[error(transparent)]
     Client(#[from] ClientError),
     /// A credential cannot be used.
@@ -153,7 +154,7 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
     warn_of_short_secrets(&config.sources);
     let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
     let people_tls = config.api.tls.as_ref().map(|tls| Tls::load_of(PEOPLE_TLS, tls)).transpose()?.map(Arc::new);
-    let policies = Arc::new(PolicyStore::default());
+    let policies = Arc::new(PolicyStore::new(config.limits.clone()));
     policies::load(&config.policies, &policies, &metrics).map_err(ServeError::Policies)?;
     let intake_port = Bound::intake(&config).await?;
     let metrics_port = Bound::metrics(&config).await?;
@@ -164,6 +165,9 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
         None => None,
     };
     let clients = cluster::clients(found, &metrics)?;
+    // It has tasks of its own: the last of all, as the others tell of spans until they end.
+    let mut telling = Tasks::new(CancellationToken::new());
+    let traces = start_traces(&config, &clock, &metrics, &mut telling)?;
     let parts = Parts {
         config: Arc::clone(&config),
         clock,
@@ -172,6 +176,7 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
         policies,
         metrics,
         audit,
+        traces,
         readiness: Readiness::default(),
         protections: Protections::default(),
     };
@@ -195,13 +200,14 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
         () = abandoned => None,
         ended = tasks.first_end() => Some(ended),
         ended = servers.first_end() => Some(ended),
+        ended = telling.first_end() => Some(ended),
     };
 
     tracing::info!("shutting down");
     parts.readiness.shut_down();
     tokio::select! {
         biased;
-        () = drain(tasks, servers, &handles, config.shutdown_deadline.get()) => {}
+        () = drain(tasks, servers, telling, &handles, config.shutdown_deadline.get()) => {}
         _ = terminate.recv() => tracing::warn!("a second signal: what is under way is cut off"),
         _ = interrupt.recv() => tracing::warn!("a second signal: what is under way is cut off"),
     }
@@ -292,6 +298,22 @@ pub fn monitors(config: &Config) -> Result<BTreeMap<String, Monitors>, ClientErr
     Ok(by_source)
 }
 
+/// Where spans are told of, and what sends them on.
+fn start_traces(
+    config: &Config,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+    telling: &mut Tasks,
+) -> Result<Traces, ServeError> {
+    let Some(collector) = Collector::configured(&config.traces, &config.namespace, &config.identity)? else {
+        return Ok(Traces::default());
+    };
+    tracing::info!(ratio = config.traces.sample_ratio, "traces go to {}", collector.url());
+    let (traces, told) = traces::traces(config.traces.sample_ratio, Arc::clone(metrics), clock.clone());
+    telling.spawn("traces", collector.run(told, Arc::clone(metrics), telling.stop()));
+    Ok(traces)
+}
+
 /// What is looked at again and again.
 fn start_watches(parts: &Parts, gate: &Gate, people: Option<&People>, tasks: &mut Tasks) {
     let (metrics, stop) = (|| Arc::clone(&parts.metrics), tasks.stop());
@@ -345,8 +367,12 @@ fn start_servers(
     handles
 }
 
-/// Ends everything within the deadline: no new requests, those under way and the tasks to their end, metrics last.
-async fn drain(tasks: Tasks, servers: Tasks, handles: &Handles, deadline: Duration) {
+/// How long the last traces may take on their way out: a collector that is down keeps nobody up.
+const LAST_TRACES: Duration = Duration::from_secs(2);
+
+/// Ends everything within the deadline: no new requests, those under way and the tasks to their end, metrics, and traces
+/// last.
+async fn drain(tasks: Tasks, servers: Tasks, telling: Tasks, handles: &Handles, deadline: Duration) {
     let end = tokio::time::Instant::now() + deadline;
     handles.intake.graceful_shutdown(Some(deadline));
     if let Some(people) = &handles.people {
@@ -356,4 +382,6 @@ async fn drain(tasks: Tasks, servers: Tasks, handles: &Handles, deadline: Durati
     let left = end.saturating_duration_since(tokio::time::Instant::now());
     handles.metrics.graceful_shutdown(Some(left.min(Duration::from_secs(1))));
     servers.drain(left + Duration::from_secs(1)).await;
+    let left = end.saturating_duration_since(tokio::time::Instant::now());
+    telling.drain(left.min(LAST_TRACES)).await;
 }

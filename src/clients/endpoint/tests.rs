@@ -187,6 +187,10 @@ fn a_file_that_is_not_there_or_says_nothing_stops_the_start_and_is_named() {
     assert!(missing.starts_with("http://alertmanager: /nowhere/ca.pem cannot be read: "), "{missing}");
     let empty = refused(Access { token_file: Some(folder.write("token", " \n")), ..Access::default() });
     assert!(empty.ends_with("token cannot be read: it is empty"), "{empty}");
+    let no_header =
+        refused(Access { headers_file: Some(folder.write("headers", "X-Key opensesame")), ..Access::default() });
+    assert!(no_header.contains("headersFile: line 1 is not NAME: VALUE"), "{no_header}");
+    assert!(!no_header.contains("opensesame"), "{no_header}");
     let nonsense = refused(Access { ca_file: Some(folder.write("ca.pem", "nonsense")), ..Access::default() });
     assert!(nonsense.contains("caFile holds no certificate"), "{nonsense}");
 }

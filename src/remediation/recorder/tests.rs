@@ -167,6 +167,7 @@ fn replica(api: Server, known: &[RecordFixture]) -> Replica {
         own_namespace: "paramedic".to_owned(),
         open_per_policy: 100,
         audit: crate::audit::Audit::default(),
+        traces: Traces::default(),
         protections: Protections::default(),
         lost: watch::Sender::default(),
     };
@@ -212,7 +213,7 @@ impl Replica {
         let source = Source { name: source.to_owned(), namespaces: vec!["*".to_owned()], receivers: None };
         let notification = Notification { receiver: "team".to_owned(), alerts: vec![Ok(alert)], truncated: 0 };
         let deadline = Instant::now() + std::time::Duration::from_secs(5);
-        let mut report = self.recorder.accept(&source, notification, deadline).await;
+        let mut report = self.recorder.accept(&source, notification, None, deadline).await;
         report.outcomes.remove(0)
     }
 
@@ -265,7 +266,7 @@ async fn alerts_that_were_left_out_are_told_of() {
     let mut lost = replica.recorder.lost.subscribe();
     for (truncated, told) in [(0, false), (3, true), (0, false)] {
         let notification = Notification { receiver: "team".to_owned(), alerts: Vec::new(), truncated };
-        replica.recorder.accept(&source, notification, Instant::now()).await;
+        replica.recorder.accept(&source, notification, None, Instant::now()).await;
         assert_eq!(lost.has_changed().unwrap(), told, "{truncated}");
         lost.mark_unchanged();
     }

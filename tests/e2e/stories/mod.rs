@@ -11,8 +11,10 @@ mod evidence;
 mod http_api;
 mod ladder;
 mod limits;
+mod memory;
 mod outage;
 mod restart;
+mod storm;
 mod targets;
 mod whole_loop;
 
@@ -29,12 +31,14 @@ pub fn all() -> Vec<Entry> {
     entries.extend(evidence::stories());
     entries.extend(targets::stories());
     entries.extend(limits::stories());
+    entries.extend(memory::stories());
     entries.extend(ladder::stories());
     entries.extend(audit_log::stories());
     entries.extend(restart::stories());
     entries.extend(crashes::stories());
     entries.extend(outage::stories());
     entries.extend(episodes::stories());
+    entries.extend(storm::stories());
     entries.extend(access::stories());
     entries
 }
