@@ -348,6 +348,21 @@ mod tests {
     }
 
     #[test]
+    fn peoples_tokens_in_the_clear_need_consent_in_so_many_words() {
+        let open = "api: {listen: '0.0.0.0:8443'}";
+        assert!(wrong(open)[0].contains("api.allowPlaintext"), "{:?}", wrong(open));
+        for good in [
+            "api: {listen: '0.0.0.0:8443', allowPlaintext: true}",
+            "api: {listen: '0.0.0.0:8443', tls: {certFile: /c, keyFile: /k}}",
+            "api: {listen: '127.0.0.1:8443'}",
+        ] {
+            assert_eq!(wrong(good), [""; 0], "{good}");
+        }
+        let nowhere = "api: {tls: {certFile: /c, keyFile: /k}}";
+        assert!(wrong(nowhere)[0].contains("api.listen is not"), "{:?}", wrong(nowhere));
+    }
+
+    #[test]
     fn sources_have_names_of_their_own_and_one_credential_each() {
         let problems = wrong(
             "sources: [{name: a, tokenFile: /t}, {name: a, tokenFile: /u}, {name: b}, {name: unauthenticated, tokenFile: /v},

@@ -83,3 +83,57 @@ pub async fn watch(client: Client, readiness: Readiness, metrics: Arc<Metrics>, 
     };
     stop.run_until_cancelled(asking).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use axum::{
+        Router,
+        http::{HeaderMap, header},
+    };
+    use kube::config::AuthInfo;
+
+    use super::*;
+
+    /// The headers with which each client's request arrives, for a kubeconfig with a token that impersonates somebody.
+    async fn arrive() -> (HeaderMap, HeaderMap) {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&seen);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(move |headers: HeaderMap| {
+            into.lock().unwrap().push(headers);
+            async { axum::Json(serde_json::json!({})) }
+        });
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let mut config = kube::Config::new(url.parse().unwrap());
+        config.auth_info = AuthInfo {
+            token: Some("paramedics".to_owned().into()),
+            impersonate: Some("anna".to_owned()),
+            ..AuthInfo::default()
+        };
+        let metrics = Arc::new(Metrics::new());
+        let own = clients(config.clone(), &metrics).unwrap().once;
+        let nobodys = nobodys(config, &metrics).unwrap();
+        for client in [own, nobodys] {
+            let request = axum::http::Request::get("/version").body(Vec::new()).unwrap();
+            client.request_text(request).await.unwrap();
+        }
+        let mut seen = seen.lock().unwrap();
+        let of_nobody = seen.pop().unwrap();
+        (seen.pop().unwrap(), of_nobody)
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_in_nobodys_name_carries_no_credential() {
+        let (own, of_nobody) = arrive().await;
+        assert_eq!(
+            (&own[header::AUTHORIZATION], &own["impersonate-user"]),
+            (&"Bearer paramedics".parse().unwrap(), &"anna".parse().unwrap())
+        );
+        assert!(of_nobody.get(header::AUTHORIZATION).is_none(), "{of_nobody:?}");
+        assert!(of_nobody.get("impersonate-user").is_none(), "{of_nobody:?}");
+    }
+}

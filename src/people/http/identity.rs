@@ -259,6 +259,24 @@ mod tests {
         assert_eq!(format!("{:?}", Token("secret".to_owned())), "Token(…)");
     }
 
+    #[tokio::test]
+    async fn what_is_asked_as_somebody_carries_their_token() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&seen);
+        let server = tower::service_fn(move |request: Request<Body>| {
+            into.lock().unwrap().push(request.headers().clone());
+            let answer = br#"{"metadata":{},"spec":{"reason":"x"}}"#.to_vec();
+            async { Ok::<_, std::convert::Infallible>(axum::http::Response::new(Body::from(answer))) }
+        });
+        let client = Token("kims".to_owned()).client(&Client::new(server, "default"), "default").unwrap();
+        let pauses: Api<crate::api::Pause> = Api::namespaced(client, "shop");
+        pauses.get("stop").await.unwrap();
+        let headers = seen.lock().unwrap().pop().unwrap();
+        assert_eq!(headers.get_all(header::AUTHORIZATION).iter().collect::<Vec<_>>(), ["Bearer kims"]);
+        assert!(headers[header::AUTHORIZATION].is_sensitive(), "it is in no log of a request");
+        assert!(headers.keys().all(|name| !name.as_str().starts_with("impersonate")), "{headers:?}");
+    }
+
     #[test]
     fn a_right_reads_as_kubectl_would_ask_for_it() {
         let right =

@@ -117,14 +117,8 @@ pub fn router(settings: Settings) -> Router {
 /// Lets in who is known, and counts what came of it.
 async fn admit(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
     let metrics = Arc::clone(&desk.settings.metrics);
-    let answering = async {
-        let Ok(_place) = desk.places.try_acquire() else { return Problem::Overloaded.into_response() };
-        match timeout(ANSWER_WITHIN, answer(&desk, request, next)).await {
-            Ok(response) => response,
-            Err(_) => Problem::Late.into_response(),
-        }
-    };
-    let mut response = answering.await;
+    let answered = timeout(ANSWER_WITHIN, answer(&desk, request, next)).await;
+    let mut response = answered.unwrap_or_else(|_| Problem::Late.into_response());
     // What one person may see is nothing for a proxy to keep.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     metrics.people_request(response.status().as_u16());
@@ -140,6 +134,8 @@ async fn answer(desk: &Arc<Desk>, mut request: Request, next: Next) -> Response 
     }
     match desk.who(Token::of(&headers), client).await {
         Ok(caller) => {
+            // Taken by who is known alone: strangers cannot take the places of others.
+            let Ok(_place) = desk.places.try_acquire() else { return Problem::Overloaded.into_response() };
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
