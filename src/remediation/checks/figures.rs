@@ -225,8 +225,7 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
             let all = format!("{}{}", crowd.in_all(), of(there_are.map(|all| &all.in_all)));
             let limit = world.bounds.storm;
             format!(
-                "{here} workloads are in trouble in namespace {namespace}, {all} in the cluster; {} of them are a storm, \
-                 from {} on",
+                "{here} workloads are in trouble in namespace {namespace}, {all} in the cluster; a storm is {}, and {} at least",
                 limit.subjects, limit.least
             )
         }
