@@ -663,7 +663,9 @@ impl Desk<'_> {
         }
         self.tell(&written, before, after);
         if driver.traces.is_on() {
-            traces::spans(&written, before, after).into_iter().for_each(|span| driver.traces.tell(span));
+            for span in traces::spans(&written, before, after) {
+                driver.traces.tell(span);
+            }
         }
         if let Some(entry) = entry {
             driver.metrics.action(action_name(&written, entry.step), entry.outcome);
@@ -770,9 +772,9 @@ impl Desk<'_> {
             };
             let began = clock.now();
             let done = timeout(bound, action::execute(client, action, &order)).await;
-            if told.is_on() {
-                let outcome = done.as_ref().map_or("no answer", |done| done.outcome.as_str());
-                traces::request(&record, outcome, began, clock.now()).into_iter().for_each(|span| told.tell(span));
+            let outcome = done.as_ref().map_or("no answer", |done| done.outcome.as_str());
+            if let Some(span) = traces::request(&record, outcome, began, clock.now()) {
+                told.tell(span);
             }
             match done {
                 Ok(Outcome { outcome: ActionOutcome::Unknown, message }) => {

@@ -5,6 +5,7 @@ use super::Candidate;
 use crate::{
     action::{self, Right},
     api::{Action, Breaker, DISABLED_ANNOTATION},
+    clock::to_the_second,
     remediation::{
         ledger::after,
         world::{Access, Evidence, SiblingNow},
@@ -188,10 +189,10 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
         "cooldown" => match ledger.last_on(&subject.uid, world.key) {
             None => format!("no other remediation acted on {subject} lately; its cooldown is {}", limits.cooldown),
             Some(last) => {
-                let until = after(last.at, limits.cooldown.signed());
+                let (at, until) = (to_the_second(last.at), to_the_second(after(last.at, limits.cooldown.signed())));
                 format!(
-                    "{subject} was acted on at {} for {}; its cooldown of {} ends at {until}",
-                    last.at, last.record, limits.cooldown
+                    "{subject} was acted on at {at} for {}; its cooldown of {} ends at {until}",
+                    last.record, limits.cooldown
                 )
             }
         },
