@@ -8,7 +8,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, Unit};
 use tokio::time::Instant;
 
 /// Tells the time. Cheap to clone; clones of a driven clock share its skew.
@@ -59,6 +59,11 @@ impl Clock {
             driven.skew_millis.store(i64::try_from(skew.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
         }
     }
+}
+
+/// A time as people are told it, to the second.
+pub fn to_the_second(at: Timestamp) -> Timestamp {
+    at.round(Unit::Second).unwrap_or(at)
 }
 
 #[cfg(test)]

@@ -80,6 +80,10 @@ fn text(key: &ObjectKey, record: &Remediation) -> String {
     let status = record.status.clone().unwrap_or_default();
     let message = status.message.map(|message| format!(": {message}")).unwrap_or_default();
     match status.phase {
+        // The message begins with the phase.
+        Phase::Cancelled if !message.is_empty() => {
+            format!("Remediation {key} is{}.\n", message.trim_start_matches(':'))
+        }
         phase if phase.is_terminal() => format!("Remediation {key} is {}{message}.\n", phase.as_str()),
         Phase::Acting => format!(
             "Remediation {key} is to be cancelled, but its action is under way; it ends once it is known what came of that.\n"

@@ -344,12 +344,14 @@ fn refusal(limited: &Limited, candidate: &Candidate<'_>, resolved: &Resolved) ->
         )
         .until(*until),
         Limited::Rate { until, rate, whose } => {
-            let who = match whose {
-                Whose::Policy => format!("policy {policy} has"),
-                Whose::Namespace => format!("all policies together have, in namespace {},", resolved.target.namespace),
-                Whose::All => "all policies together have".to_owned(),
+            let used = match whose {
+                Whose::Policy => format!("policy {policy} has used its"),
+                Whose::Namespace => {
+                    format!("all policies together have used, in namespace {}, their", resolved.target.namespace)
+                }
+                Whose::All => "all policies together have used their".to_owned(),
             };
-            let message = format!("{who} used the {} actions in {} that there may be", rate.actions, rate.per);
+            let message = format!("{used} {} actions in {}", rate.actions, rate.per);
             Refusal::wait(Reason::RateLimited, message).until(*until)
         }
         Limited::Failing { until, failures } => Refusal::wait(

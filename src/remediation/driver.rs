@@ -134,7 +134,7 @@ enum Finding {
     Seen(Seen),
     Alert(Evidence),
     /// What the API answered to the write of a decision.
-    Written(Box<Decision>, WriteAnswer),
+    Written(Box<(Decision, WriteAnswer)>),
     /// What is kept now of records that are gone; an error: nobody knows, and it has to be read again.
     Kept(Result<Archived, ArchiveError>),
     Failed,
@@ -596,7 +596,7 @@ impl Desk<'_> {
             }
             let params = PostParams::default();
             let answer = timeout(WRITE_TIMEOUT, api.replace_status(&name, &params, &record)).await;
-            Finding::Written(Box::new(decision), answer)
+            Finding::Written(Box::new((decision, answer)))
         });
     }
 
@@ -604,7 +604,7 @@ impl Desk<'_> {
     fn take_answer(&mut self, key: &ObjectKey, decision: Decision, answer: WriteAnswer) {
         match answer {
             Ok(Ok(written)) => {
-                self.written(key, written, &decision.before, &decision.after);
+                self.written(key, &written, &decision.before, &decision.after);
                 // Something was heard of it meanwhile that has to be looked into first.
                 if self.held.get(key).is_some_and(|held| held.stale) {
                     return;
@@ -639,7 +639,7 @@ impl Desk<'_> {
     fn written(
         &mut self,
         key: &ObjectKey,
-        written: Remediation,
+        written: &Remediation,
         before: &RemediationStatus,
         after: &RemediationStatus,
     ) {
@@ -659,14 +659,16 @@ impl Desk<'_> {
                 reason = after.reason.map(crate::api::Reason::as_str), message = after.message, trace = written.spec.trace_id(),
                 "decided");
             driver.metrics.transition(after.phase, after.reason);
-            driver.announcer.announce(&written, before, after);
+            driver.announcer.announce(written, before, after);
         }
-        self.tell(&written, before, after);
+        self.tell(written, before, after);
         if driver.traces.is_on() {
-            traces::spans(&written, before, after).into_iter().for_each(|span| driver.traces.tell(span));
+            for span in traces::spans(written, before, after) {
+                driver.traces.tell(span);
+            }
         }
         if let Some(entry) = entry {
-            driver.metrics.action(action_name(&written, entry.step), entry.outcome);
+            driver.metrics.action(action_name(written, entry.step), entry.outcome);
         }
         let received_at = written.spec.alert.received_at;
         if after.phase == Phase::Acting && after.journal.len() == 1 {
@@ -676,12 +678,12 @@ impl Desk<'_> {
             driver.metrics.recovered(&written.spec.policy.to_string(), since(received_at, driver.clock.now()));
         }
         if after.phase.is_terminal() {
-            driver.escalations.ended(&written, driver.clock.now());
+            driver.escalations.ended(written, driver.clock.now());
             self.held.remove(key);
         } else if let Some(held) = self.held.get_mut(key) {
             // A watch may have brought a newer version already.
             let due = held.due;
-            if held.merge(&written, Instant::now()) {
+            if held.merge(written, Instant::now()) {
                 held.due = due;
             }
             held.in_doubt = None;
@@ -770,9 +772,9 @@ impl Desk<'_> {
             };
             let began = clock.now();
             let done = timeout(bound, action::execute(client, action, &order)).await;
-            if told.is_on() {
-                let outcome = done.as_ref().map_or("no answer", |done| done.outcome.as_str());
-                traces::request(&record, outcome, began, clock.now()).into_iter().for_each(|span| told.tell(span));
+            let outcome = done.as_ref().map_or("no answer", |done| done.outcome.as_str());
+            if let Some(span) = traces::request(&record, outcome, began, clock.now()) {
+                told.tell(span);
             }
             match done {
                 Ok(Outcome { outcome: ActionOutcome::Unknown, message }) => {
@@ -830,7 +832,10 @@ impl Desk<'_> {
         held.writing = false;
         held.due = seen_now;
         match finding {
-            Finding::Written(decision, answer) => self.take_answer(&key, *decision, answer),
+            Finding::Written(written) => {
+                let (decision, answer) = *written;
+                self.take_answer(&key, decision, answer);
+            }
             Finding::Kept(_) | Finding::Failed => held.put_off(RETRY),
             // Attended to next; until it is written, it is kept.
             Finding::Outcome(outcome) => held.outcome = Some(outcome),

@@ -95,7 +95,7 @@ mod tests {
         cooldown: no other remediation acted on Deployment shop/cart lately; its cooldown is 10m
         given up: 0 of 3 failures in a row, 0 of 5 recurrences in 4h
         breaker: 0 of the last 0 failed; it opens at 50% of at least 5 in 1h
-        storm: 0 workloads are in trouble in namespace shop, 0 in all; it matters from 10 on
+        storm: 0 workloads are in trouble in namespace shop, 0 in the cluster; a storm is 50%, and 10 at least
         concurrency: 0 of 1 run for the policy, 0 of 10 in all
         availability: 3 of 3 pods are ready, and the action ends one of them; minAvailable 50% asks for 2
         rollout: 3 of 3 pods are of the current template

@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::future::{OptionFuture, join_all};
+use futures::{
+    FutureExt,
+    future::{OptionFuture, join_all},
+};
 use jiff::Timestamp;
 use kube::{
     Api, Client,
@@ -72,12 +75,12 @@ impl Looker {
         let status = record.status.clone().unwrap_or_default();
         let nothing = PausesSeen::default();
         let (pause, evidence, (target, access), siblings, consents, workloads) = tokio::join!(
-            self.pause(&record.spec, &status, &nothing),
-            self.alert(&record.spec, &status),
-            self.permitted_target(&record.spec, &status),
-            self.siblings(&record.spec),
-            self.consents(record, asked.consents),
-            self.workloads(&record.spec, &status, asked.workloads)
+            self.pause(&record.spec, &status, &nothing).boxed(),
+            self.alert(&record.spec, &status).boxed(),
+            self.permitted_target(&record.spec, &status).boxed(),
+            self.siblings(&record.spec).boxed(),
+            self.consents(record, asked.consents).boxed(),
+            self.workloads(&record.spec, &status, asked.workloads).boxed()
         );
         let (pause, seen) = match pause {
             Ok((pause, seen)) => (Ok(pause), seen),

@@ -19,6 +19,7 @@ use crate::{
         ActionOutcome, JournalEntry, Mode, ObjectRef, Phase, Reason, RemediationSpec, RemediationStatus, Step,
         TOTAL_TIMEOUT, Verify,
     },
+    clock::to_the_second,
     policy::Policy,
     target::Health,
 };
@@ -290,7 +291,8 @@ impl Record<'_> {
             ActionOutcome::Running => self.unchanged(Effect::Observe),
             ActionOutcome::Done | ActionOutcome::DryRun => {
                 let verify = record.verify();
-                let message = format!("done; verified until {}", after(self.now, verify.within.signed()));
+                let until = to_the_second(after(self.now, verify.within.signed()));
+                let message = format!("done; verified until {until}");
                 let status = record.entering(Phase::Verifying, Reason::InProgress, message);
                 Next { status, effect: Effect::LookAgain(after(self.now, VERIFY_INTERVAL)) }
             }

@@ -47,7 +47,7 @@ pub(super) async fn lead(
         driver.audit.note(Event::LeadershipWon);
         clean = driver.wait_out(&term, &stop).await;
         while clean && !term.ended().is_cancelled() && !stop.is_cancelled() {
-            match driver.lead(Arc::clone(&term), stop.clone()).await {
+            match Box::pin(driver.lead(Arc::clone(&term), stop.clone())).await {
                 Ok(nothing_under_way) => {
                     clean = nothing_under_way;
                     break;

@@ -1,6 +1,7 @@
 //! A simulated cluster over HTTP, replicas of the real server on it, and a collector on loopback that takes what they tell.
 
 use std::{
+    fmt::Write,
     fs::{self, File},
     net::SocketAddr,
     process::{Child, ChildStdin, Command, Stdio},
@@ -64,7 +65,11 @@ impl Seen {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// A collector, and what it has got.
@@ -76,7 +81,8 @@ pub struct Collector {
 
 impl Collector {
     async fn listen() -> Self {
-        let (seen, keys): (Arc<Mutex<Vec<Seen>>>, Arc<Mutex<Vec<String>>>) = Default::default();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let keys = Arc::new(Mutex::new(Vec::new()));
         let (kept, kept_keys) = (Arc::clone(&seen), Arc::clone(&keys));
         let take = move |headers: HeaderMap, body: Bytes| async move {
             assert_eq!(headers["content-type"], "application/x-protobuf");

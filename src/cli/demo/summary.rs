@@ -105,10 +105,10 @@ pub fn how_to_go_on(stage: &Stage, scenario: Scenario, keep: bool) {
     // Of a cluster that is gone the pods are too.
     let about = if keep { pod.as_str() } else { "POD" };
     let alert = stage.alertmanager_urls.first().map(|alertmanager| own_alert(alertmanager, alertname, about));
+    // As it was called: it need not be on PATH.
+    let program = std::env::args().next().unwrap_or_else(|| "paramedic".to_owned());
     if !keep {
         screen.heading("Go on");
-        // As it was called: it need not be on PATH.
-        let program = std::env::args().next().unwrap_or_else(|| "paramedic".to_owned());
         screen.verbatim(&format!(
             "  {program} demo --keep              stays up, for kubectl and for alerts of your own"
         ));
@@ -119,6 +119,9 @@ pub fn how_to_go_on(stage: &Stage, scenario: Scenario, keep: bool) {
     }
     screen.heading("It stays up until Ctrl-C. In another terminal:");
     screen.verbatim(&format!("  export KUBECONFIG={}", stage.kubeconfig.display()));
+    screen.verbatim(&format!("  {program} status"));
+    screen.verbatim(&format!("  {program} why {APP_NAMESPACE}/{record}"));
+    screen.verbatim(&format!("  {program} pause -n {APP_NAMESPACE} --reason 'to see what it does'"));
     for command in [
         "get remediations,remediationpolicies,pods -A".to_owned(),
         format!("-n {APP_NAMESPACE} describe remediation {record}"),

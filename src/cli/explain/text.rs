@@ -6,6 +6,7 @@ use super::report::{Answer, CheckRow, Matching, NotMatching, Report, Then};
 use crate::{
     api::{Action, Step},
     cli::output::{Table, counted},
+    clock::to_the_second,
     triage::MatcherVerdict,
 };
 
@@ -25,7 +26,8 @@ fn write(text: &mut String, report: &Report, all: bool, wide: bool) -> fmt::Resu
     let labels = report.labels.0.iter().filter(|(label, _)| *label != "alertname");
     let labels = labels.map(|(label, value)| format!("{label}={value:?}")).collect::<Vec<_>>().join(", ");
     let state = if report.firing { "firing" } else { "resolved" };
-    writeln!(text, "Alert {name} {{{labels}}}, {state} since {}, from source {}", report.starts_at, report.source)?;
+    let since = to_the_second(report.starts_at);
+    writeln!(text, "Alert {name} {{{labels}}}, {state} since {since}, from source {}", report.source)?;
     for matching in &report.matching {
         matched(text, matching, wide)?;
     }

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 
 use crate::{
     api::{ObjectRef, PauseScope, Reason},
     cli::output::{Table, age, counted, or_none},
+    clock::to_the_second,
     people::status::{PauseRow, RecordRow, Report},
 };
 
@@ -22,7 +23,7 @@ pub fn of(report: &Report, wide: bool) -> String {
 
 fn head(text: &mut String, report: &Report) -> std::fmt::Result {
     let place = report.namespace.as_ref().map(|namespace| format!(", of namespace {namespace}")).unwrap_or_default();
-    writeln!(text, "Paramedic in namespace {}{place}, at {}", report.paramedic_namespace, to_second(report.at))?;
+    writeln!(text, "Paramedic in namespace {}{place}, at {}", report.paramedic_namespace, to_the_second(report.at))?;
     for problem in &report.problems {
         writeln!(text, "  ! {problem}")?;
     }
@@ -124,8 +125,4 @@ fn short(target: &ObjectRef) -> String {
 
 fn ago(report: &Report, since: Timestamp) -> String {
     age(report.at.duration_since(since))
-}
-
-fn to_second(time: Timestamp) -> Timestamp {
-    time.round(Unit::Second).unwrap_or(time)
 }

@@ -7,6 +7,7 @@ use super::reasons;
 use crate::{
     alert::Labels,
     api::{ActionOutcome, JournalEntry, Mode, ObjectKey, ObjectRef, Phase, Reason, Remediation, RemediationSpec},
+    clock::to_the_second,
     remediation::turns,
     target::named,
 };
@@ -179,14 +180,16 @@ fn next(record: &Remediation, now: Timestamp) -> Option<String> {
     match status.phase {
         Phase::Pending => Some("the leader decides about it; `paramedic status` says whether anybody leads".to_owned()),
         Phase::Waiting => Some(match status.until.filter(|until| in_future(*until)) {
-            Some(until) => format!("it is looked at again at {until}, from nothing; it ends when the alert does"),
+            Some(until) => {
+                format!("it is looked at again at {}, from nothing; it ends when the alert does", to_the_second(until))
+            }
             None => "it is looked at again within half a minute, from nothing; it ends when the alert does".to_owned(),
         }),
         Phase::Acting => Some("the outcome of the last action is written".to_owned()),
         Phase::Verifying => {
             let acted = status.journal.iter().rev().find(|entry| entry.outcome == ActionOutcome::Done)?;
             let step = record.spec.steps.get(usize::try_from(acted.step).ok()?)?;
-            let deadline = acted.ended_at?.checked_add(step.verify.within.signed()).ok()?;
+            let deadline = to_the_second(acted.ended_at?.checked_add(step.verify.within.signed()).ok()?);
             let further = record.spec.steps.len() > usize::try_from(acted.step).ok()?.saturating_add(1);
             let otherwise = if further { "the next step begins" } else { "it has failed" };
             Some(format!(

@@ -2,10 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
-use jiff::{Timestamp, Unit};
-
 use super::report::{CheckPart, Report};
-use crate::cli::output::{Table, age};
+use crate::{
+    cli::output::{Table, age},
+    clock::to_the_second,
+};
 
 /// The report; with what would have turned each check where `wide`, else that of the one that decided.
 pub fn of(report: &Report, wide: bool) -> String {
@@ -33,11 +34,11 @@ fn write(text: &mut String, report: &Report, wide: bool) -> fmt::Result {
     let alert = &report.alert;
     writeln!(text, "\nAlert {}, from source {}", alert.labels.alertname().unwrap_or("without a name"), alert.source)?;
     writeln!(text, "  its labels name {}", alert.names)?;
-    writeln!(text, "  began {}, received {}", second(alert.starts_at), second(alert.received_at))?;
+    writeln!(text, "  began {}, received {}", to_the_second(alert.starts_at), to_the_second(alert.received_at))?;
     if let Some(ends_at) = alert.ends_at {
-        writeln!(text, "  over at {}, as its sender says", second(ends_at))?;
+        writeln!(text, "  over at {}, as its sender says", to_the_second(ends_at))?;
     } else if let Some(last_seen) = alert.last_seen {
-        writeln!(text, "  last said to fire at {}", second(last_seen))?;
+        writeln!(text, "  last said to fire at {}", to_the_second(last_seen))?;
     }
 
     let policy = &report.policy;
@@ -55,7 +56,7 @@ fn write(text: &mut String, report: &Report, wide: bool) -> fmt::Result {
             "\nNo checks are on record: it was not decided yet whether to act, or it never came to that."
         )?,
         Some(at) => {
-            writeln!(text, "\nChecks of {}; the first that says no decides", second(at))?;
+            writeln!(text, "\nChecks of {}; the first that says no decides", to_the_second(at))?;
             text.push_str(&checks(&report.checks, wide));
         }
     }
@@ -94,7 +95,7 @@ fn journal(report: &Report) -> String {
                 entry.step.to_string(),
                 entry.action.clone(),
                 entry.target.to_string(),
-                second(entry.started_at).to_string(),
+                to_the_second(entry.started_at).to_string(),
                 took.map_or_else(|| "-".to_owned(), |took| format!("{:.1}s", took.as_secs_f64())),
                 entry.outcome.as_str().to_owned(),
             ],
@@ -102,8 +103,4 @@ fn journal(report: &Report) -> String {
         );
     }
     table.to_text(2)
-}
-
-fn second(time: Timestamp) -> Timestamp {
-    time.round(Unit::Second).unwrap_or(time)
 }

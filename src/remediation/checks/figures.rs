@@ -5,6 +5,7 @@ use super::Candidate;
 use crate::{
     action::{self, Right},
     api::{Action, Breaker, DISABLED_ANNOTATION},
+    clock::to_the_second,
     remediation::{
         ledger::after,
         world::{Access, Evidence, SiblingNow},
@@ -188,10 +189,10 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
         "cooldown" => match ledger.last_on(&subject.uid, world.key) {
             None => format!("no other remediation acted on {subject} lately; its cooldown is {}", limits.cooldown),
             Some(last) => {
-                let until = after(last.at, limits.cooldown.signed());
+                let (at, until) = (to_the_second(last.at), to_the_second(after(last.at, limits.cooldown.signed())));
                 format!(
-                    "{subject} was acted on at {} for {}; its cooldown of {} ends at {until}",
-                    last.at, last.record, limits.cooldown
+                    "{subject} was acted on at {at} for {}; its cooldown of {} ends at {until}",
+                    last.record, limits.cooldown
                 )
             }
         },
@@ -203,33 +204,8 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
                 limit.failures, limit.recurrences, limit.per
             )
         }
-        "breaker" => {
-            let breakers = candidate.in_force.breakers.iter().map(|limit| {
-                let (failed, ended) = ledger.ended_in(&policy, *limit);
-                let Breaker { failed: share, least, per } = limit;
-                format!("{failed} of the last {ended} failed; it opens at {share} of at least {least} in {per}")
-            });
-            let mut breakers: Vec<String> = breakers.collect();
-            breakers.dedup();
-            breakers.join(" then, and now ")
-        }
-        "storm" => {
-            let (crowd, namespace) = (world.crowd, &resolved.target.namespace);
-            let there_are = candidate.scene.workloads.as_ref();
-            let of = |counted: Option<&Result<usize, String>>| match counted {
-                Some(Ok(number)) => format!(" of {number}"),
-                Some(Err(why)) => format!(" of nobody knows how many ({why})"),
-                None => String::new(),
-            };
-            let here = format!("{}{}", crowd.in_namespace(namespace), of(there_are.map(|all| &all.in_namespace)));
-            let all = format!("{}{}", crowd.in_all(), of(there_are.map(|all| &all.in_all)));
-            let limit = world.bounds.storm;
-            format!(
-                "{here} workloads are in trouble in namespace {namespace}, {all} in the cluster; {} of them are a storm, \
-                 from {} on",
-                limit.subjects, limit.least
-            )
-        }
+        "breaker" => breaker(candidate),
+        "storm" => storm(candidate, resolved),
         "concurrency" => {
             let (of_policy, all) = ledger.running_beside(&policy, world.key);
             let (most, most_in_all) = (limits.concurrency, world.max_concurrent);
@@ -254,29 +230,65 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
             let rights: Vec<String> = rights.iter().flatten().map(right).collect();
             if rights.is_empty() { "it needs no right".to_owned() } else { rights.join("; ") }
         }
-        "rate" => {
-            let rates = candidate.in_force.rates.iter();
-            let used = rates.map(|rate| {
-                let used = ledger.used(&policy, *rate, candidate.now);
-                format!("{used} of {} actions in {}", rate.actions, rate.per)
-            });
-            let mut used: Vec<String> = used.collect();
-            used.dedup();
-            let of_policy = used.join(" then, and now ");
-            let namespace = &resolved.target.namespace;
-            let bounds = [
-                (world.bounds.rate_per_namespace, Some(namespace), format!("in namespace {namespace}")),
-                (world.bounds.rate, None, "in all".to_owned()),
-            ];
-            let of_all = bounds.into_iter().filter_map(|(rate, namespace, place)| {
-                let rate = rate?;
-                let used = ledger.used_of_all(namespace.map(String::as_str), rate, candidate.now);
-                Some(format!("; {place} {used} of {} in {}", rate.actions, rate.per))
-            });
-            of_policy + &of_all.collect::<String>()
-        }
+        "rate" => rate(candidate, resolved),
         _ => String::new(),
     }
+}
+
+/// How much of what lately ended failed.
+fn breaker(candidate: &Candidate<'_>) -> String {
+    let (ledger, policy) = (candidate.ledger(), candidate.policy());
+    let breakers = candidate.in_force.breakers.iter().map(|limit| {
+        let (failed, ended) = ledger.ended_in(&policy, *limit);
+        let Breaker { failed: share, least, per } = limit;
+        format!("{failed} of the last {ended} failed; it opens at {share} of at least {least} in {per}")
+    });
+    let mut breakers: Vec<String> = breakers.collect();
+    breakers.dedup();
+    breakers.join(" then, and now ")
+}
+
+/// How much is in trouble, of how much.
+fn storm(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
+    let world = candidate.world;
+    let (crowd, namespace) = (world.crowd, &resolved.target.namespace);
+    let there_are = candidate.scene.workloads.as_ref();
+    let of = |counted: Option<&Result<usize, String>>| match counted {
+        Some(Ok(number)) => format!(" of {number}"),
+        Some(Err(why)) => format!(" of nobody knows how many ({why})"),
+        None => String::new(),
+    };
+    let here = format!("{}{}", crowd.in_namespace(namespace), of(there_are.map(|all| &all.in_namespace)));
+    let all = format!("{}{}", crowd.in_all(), of(there_are.map(|all| &all.in_all)));
+    let limit = world.bounds.storm;
+    format!(
+        "{here} workloads are in trouble in namespace {namespace}, {all} in the cluster; a storm is {}, and {} at least",
+        limit.subjects, limit.least
+    )
+}
+
+/// How much of each rate is used.
+fn rate(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
+    let (world, ledger, policy) = (candidate.world, candidate.ledger(), candidate.policy());
+    let rates = candidate.in_force.rates.iter();
+    let used = rates.map(|rate| {
+        let used = ledger.used(&policy, *rate, candidate.now);
+        format!("{used} of {} actions in {}", rate.actions, rate.per)
+    });
+    let mut used: Vec<String> = used.collect();
+    used.dedup();
+    let of_policy = used.join(" then, and now ");
+    let namespace = &resolved.target.namespace;
+    let bounds = [
+        (world.bounds.rate_per_namespace, Some(namespace), format!("in namespace {namespace}")),
+        (world.bounds.rate, None, "in all".to_owned()),
+    ];
+    let of_all = bounds.into_iter().filter_map(|(rate, namespace, place)| {
+        let rate = rate?;
+        let used = ledger.used_of_all(namespace.map(String::as_str), rate, candidate.now);
+        Some(format!("; {place} {used} of {} in {}", rate.actions, rate.per))
+    });
+    of_policy + &of_all.collect::<String>()
 }
 
 fn siblings(candidate: &Candidate<'_>) -> String {

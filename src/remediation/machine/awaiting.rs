@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use super::{Next, Plan, Record};
 use crate::{
     api::{Mode, Phase, Reason},
+    clock::to_the_second,
     remediation::{
         approval::{self, Answer},
         checks::{self, Candidate},
@@ -32,7 +33,7 @@ impl Record<'_> {
         let until = after(self.now, in_force.approval.within.signed());
         let another = self.status.phase == Phase::AwaitingApproval;
         let changed = if another { "the plan is another one now, which nobody has approved yet: " } else { "" };
-        let shown = until.round(jiff::Unit::Second).unwrap_or(until);
+        let shown = to_the_second(until);
         let message = format!("{changed}{}, once somebody approves it, until {shown}", plan.words);
         let mut status = self.entering(Phase::AwaitingApproval, Reason::ApprovalRequired, message);
         status.until = Some(until);

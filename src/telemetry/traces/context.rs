@@ -3,7 +3,7 @@
 //! A sender's header is the text of somebody else. Nothing of it is kept but two numbers and whether it is recorded, and
 //! those only where the whole of it is as the standard says.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
@@ -129,7 +129,11 @@ fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Never zero, which is no number of a trace or a span.
