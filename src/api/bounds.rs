@@ -182,6 +182,7 @@ impl CountOrPercent {
 
 impl GiveUp {
     /// The stricter of both, in each of its parts.
+    #[must_use]
     pub fn stricter(self, other: Self) -> Self {
         Self {
             failures: self.failures.min(other.failures),

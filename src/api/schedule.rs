@@ -184,7 +184,7 @@ fn minute_of(local: DateTime) -> u16 {
 /// The one or two moments at which the clocks show this; where they never do, those before and after.
 fn both(local: DateTime, zone: &TimeZone) -> impl Iterator<Item = Timestamp> {
     let ambiguous = zone.to_ambiguous_timestamp(local);
-    [ambiguous.clone().earlier().ok(), ambiguous.later().ok()].into_iter().flatten()
+    [ambiguous.earlier().ok(), ambiguous.later().ok()].into_iter().flatten()
 }
 
 /// A time zone, by its name in the IANA database.

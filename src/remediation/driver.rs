@@ -164,7 +164,7 @@ impl Driver {
         let mut archived = None;
         let (ledger, shadow) = if self.protections.hold(Protection::LedgerFromList) {
             let (mut ledger, shadow) = Ledger::of(&listed, now);
-            let read = archive.read().await?;
+            let read = Box::pin(archive.read()).await?;
             ledger.recall(read.kept.clone());
             ledger.forget(now);
             archived = Some(read);
@@ -194,7 +194,7 @@ impl Driver {
             archived,
             deleted: false,
         };
-        desk.work(stop).await;
+        Box::pin(desk.work(stop)).await;
         let clean = !desk.held.values().any(|held| held.phase() == Phase::Acting || held.in_doubt.is_some());
         // Whoever leads next counts them, and tells of what failed.
         self.escalations.leave();

@@ -65,10 +65,10 @@ impl Looker {
         let (pause, evidence, (target, access), siblings, consents, workloads) = tokio::join!(
             self.pause(&record.spec, &status),
             self.alert(&record.spec, &status),
-            self.permitted_target(&record.spec, &status),
+            Box::pin(self.permitted_target(&record.spec, &status)),
             self.siblings(&record.spec),
             self.consents(record, asked.consents),
-            self.workloads(&record.spec, &status, asked.workloads)
+            Box::pin(self.workloads(&record.spec, &status, asked.workloads))
         );
         (Scene { siblings, pause, target, access, consents, workloads }, evidence)
     }

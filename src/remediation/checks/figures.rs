@@ -197,38 +197,21 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
         },
         "given up" => {
             let limit = limits.give_up;
-            let (failures, times) = ledger.record_of(&policy, &subject.uid, limit, world.key, candidate.now);
+            let (failures, times) = ledger.record_of(
+                &policy,
+                &subject.uid,
+                limit,
+                candidate.resumed_on(resolved),
+                world.key,
+                candidate.now,
+            );
             format!(
                 "{failures} of {} failures in a row, {times} of {} recurrences in {}",
                 limit.failures, limit.recurrences, limit.per
             )
         }
-        "breaker" => {
-            let breakers = candidate.in_force.breakers.iter().map(|limit| {
-                let (failed, ended) = ledger.ended_in(&policy, *limit);
-                let Breaker { failed: share, least, per } = limit;
-                format!("{failed} of the last {ended} failed; it opens at {share} of at least {least} in {per}")
-            });
-            let mut breakers: Vec<String> = breakers.collect();
-            breakers.dedup();
-            breakers.join(" then, and now ")
-        }
-        "storm" => {
-            let (crowd, namespace) = (world.crowd, &resolved.target.namespace);
-            let there_are = candidate.scene.workloads.as_ref();
-            let of = |counted: Option<&Result<usize, String>>| match counted {
-                Some(Ok(number)) => format!(" of {number}"),
-                Some(Err(why)) => format!(" of nobody knows how many ({why})"),
-                None => String::new(),
-            };
-            let here = format!("{}{}", crowd.in_namespace(namespace), of(there_are.map(|all| &all.in_namespace)));
-            let all = format!("{}{}", crowd.in_all(), of(there_are.map(|all| &all.in_all)));
-            let limit = world.bounds.storm;
-            format!(
-                "{here} workloads are in trouble in namespace {namespace}, {all} in the cluster; a storm is {}, and {} at least",
-                limit.subjects, limit.least
-            )
-        }
+        "breaker" => breakers(candidate),
+        "storm" => storm(candidate, resolved),
         "concurrency" => {
             let (of_policy, all) = ledger.running_beside(&policy, world.key);
             let (most, most_in_all) = (limits.concurrency, world.max_concurrent);
@@ -242,40 +225,75 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
             let seen = if state.observed { "" } else { "; its controller has not seen the last change yet" };
             format!("{updated} pods are of the current template{seen}")
         }
-        "access" => {
-            let right = |right: &Right| match candidate.scene.access.get(right) {
-                Some(Access::Allowed) => format!("may {right}"),
-                Some(Access::Refused(why) | Access::Unknown { why, .. }) => why.clone(),
-                None => format!("whether it may {right} was not asked"),
-            };
-            let action = candidate.action(resolved);
-            let rights = action.map(|action| action::rights(action, &action::acted_on(action, resolved).kind));
-            let rights: Vec<String> = rights.iter().flatten().map(right).collect();
-            if rights.is_empty() { "it needs no right".to_owned() } else { rights.join("; ") }
-        }
-        "rate" => {
-            let rates = candidate.in_force.rates.iter();
-            let used = rates.map(|rate| {
-                let used = ledger.used(&policy, *rate, candidate.now);
-                format!("{used} of {} actions in {}", rate.actions, rate.per)
-            });
-            let mut used: Vec<String> = used.collect();
-            used.dedup();
-            let of_policy = used.join(" then, and now ");
-            let namespace = &resolved.target.namespace;
-            let bounds = [
-                (world.bounds.rate_per_namespace, Some(namespace), format!("in namespace {namespace}")),
-                (world.bounds.rate, None, "in all".to_owned()),
-            ];
-            let of_all = bounds.into_iter().filter_map(|(rate, namespace, place)| {
-                let rate = rate?;
-                let used = ledger.used_of_all(namespace.map(String::as_str), rate, candidate.now);
-                Some(format!("; {place} {used} of {} in {}", rate.actions, rate.per))
-            });
-            of_policy + &of_all.collect::<String>()
-        }
+        "access" => access(candidate, resolved),
+        "rate" => rates(candidate, resolved),
         _ => String::new(),
     }
+}
+
+fn storm(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
+    let world = candidate.world;
+    let (crowd, namespace) = (world.crowd, &resolved.target.namespace);
+    let there_are = candidate.scene.workloads.as_ref();
+    let of = |counted: Option<&Result<usize, String>>| match counted {
+        Some(Ok(number)) => format!(" of {number}"),
+        Some(Err(why)) => format!(" of nobody knows how many ({why})"),
+        None => String::new(),
+    };
+    let here = format!("{}{}", crowd.in_namespace(namespace), of(there_are.map(|all| &all.in_namespace)));
+    let all = format!("{}{}", crowd.in_all(), of(there_are.map(|all| &all.in_all)));
+    let limit = world.bounds.storm;
+    format!(
+        "{here} workloads are in trouble in namespace {namespace}, {all} in the cluster; a storm is {}, and {} at least",
+        limit.subjects, limit.least
+    )
+}
+
+fn rates(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
+    let (world, ledger, policy) = (candidate.world, candidate.ledger(), candidate.policy());
+    let rates = candidate.in_force.rates.iter();
+    let used = rates.map(|rate| {
+        let used = ledger.used(&policy, *rate, candidate.now);
+        format!("{used} of {} actions in {}", rate.actions, rate.per)
+    });
+    let mut used: Vec<String> = used.collect();
+    used.dedup();
+    let of_policy = used.join(" then, and now ");
+    let namespace = &resolved.target.namespace;
+    let bounds = [
+        (world.bounds.rate_per_namespace, Some(namespace), format!("in namespace {namespace}")),
+        (world.bounds.rate, None, "in all".to_owned()),
+    ];
+    let of_all = bounds.into_iter().filter_map(|(rate, namespace, place)| {
+        let rate = rate?;
+        let used = ledger.used_of_all(namespace.map(String::as_str), rate, candidate.now);
+        Some(format!("; {place} {used} of {} in {}", rate.actions, rate.per))
+    });
+    of_policy + &of_all.collect::<String>()
+}
+
+fn access(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
+    let right = |right: &Right| match candidate.scene.access.get(right) {
+        Some(Access::Allowed) => format!("may {right}"),
+        Some(Access::Refused(why) | Access::Unknown { why, .. }) => why.clone(),
+        None => format!("whether it may {right} was not asked"),
+    };
+    let action = candidate.action(resolved);
+    let rights = action.map(|action| action::rights(action, &action::acted_on(action, resolved).kind));
+    let rights: Vec<String> = rights.iter().flatten().map(right).collect();
+    if rights.is_empty() { "it needs no right".to_owned() } else { rights.join("; ") }
+}
+
+fn breakers(candidate: &Candidate<'_>) -> String {
+    let (ledger, policy) = (candidate.ledger(), candidate.policy());
+    let breakers = candidate.in_force.breakers.iter().map(|limit| {
+        let (failed, ended) = ledger.ended_in(&policy, *limit, candidate.resumed());
+        let Breaker { failed: share, least, per } = limit;
+        format!("{failed} of the last {ended} failed; it opens at {share} of at least {least} in {per}")
+    });
+    let mut breakers: Vec<String> = breakers.collect();
+    breakers.dedup();
+    breakers.join(" then, and now ")
 }
 
 fn siblings(candidate: &Candidate<'_>) -> String {
