@@ -188,7 +188,7 @@ impl Driver {
         let mut archived = None;
         let (ledger, shadow) = if self.protections.hold(Protection::LedgerFromList) {
             let (mut ledger, shadow) = Ledger::of(&listed, now);
-            let read = archive.read().await?;
+            let read = Box::pin(archive.read()).await?;
             ledger.recall(read.kept.clone());
             ledger.forget(now);
             archived = Some(read);
@@ -218,7 +218,7 @@ impl Driver {
             archived,
             deleted: false,
         };
-        desk.work(stop).await;
+        Box::pin(desk.work(stop)).await;
         let under_way = |held: &Held| held.writing || held.phase() == Phase::Acting || held.in_doubt.is_some();
         let clean = !desk.held.values().any(under_way);
         // Whoever leads next counts them, and tells of what failed.

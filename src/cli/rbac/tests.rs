@@ -14,7 +14,7 @@ fn args() -> Args {
 
 fn grants(grants: &Grants) -> Vec<String> {
     let line = |((group, resource, name), verbs): (&Granted, &BTreeSet<String>)| {
-        let name = name.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
+        let name = name.as_ref().map_or_else(String::new, |name| format!("/{name}"));
         let verbs: Vec<&str> = verbs.iter().map(String::as_str).collect();
         format!("{} {resource}{name}{}{group}", verbs.join(","), if group.is_empty() { "" } else { "." })
     };

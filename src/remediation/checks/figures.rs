@@ -198,13 +198,20 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
         },
         "given up" => {
             let limit = limits.give_up;
-            let (failures, times) = ledger.record_of(&policy, &subject.uid, limit, world.key, candidate.now);
+            let (failures, times) = ledger.record_of(
+                &policy,
+                &subject.uid,
+                limit,
+                candidate.resumed_on(resolved),
+                world.key,
+                candidate.now,
+            );
             format!(
                 "{failures} of {} failures in a row, {times} of {} recurrences in {}",
                 limit.failures, limit.recurrences, limit.per
             )
         }
-        "breaker" => breaker(candidate),
+        "breaker" => breakers(candidate),
         "storm" => storm(candidate, resolved),
         "concurrency" => {
             let (of_policy, all) = ledger.running_beside(&policy, world.key);
@@ -219,36 +226,12 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
             let seen = if state.observed { "" } else { "; its controller has not seen the last change yet" };
             format!("{updated} pods are of the current template{seen}")
         }
-        "access" => {
-            let right = |right: &Right| match candidate.scene.access.get(right) {
-                Some(Access::Allowed) => format!("may {right}"),
-                Some(Access::Refused(why) | Access::Unknown { why, .. }) => why.clone(),
-                None => format!("whether it may {right} was not asked"),
-            };
-            let action = candidate.action(resolved);
-            let rights = action.map(|action| action::rights(action, &action::acted_on(action, resolved).kind));
-            let rights: Vec<String> = rights.iter().flatten().map(right).collect();
-            if rights.is_empty() { "it needs no right".to_owned() } else { rights.join("; ") }
-        }
-        "rate" => rate(candidate, resolved),
+        "access" => access(candidate, resolved),
+        "rate" => rates(candidate, resolved),
         _ => String::new(),
     }
 }
 
-/// How much of what lately ended failed.
-fn breaker(candidate: &Candidate<'_>) -> String {
-    let (ledger, policy) = (candidate.ledger(), candidate.policy());
-    let breakers = candidate.in_force.breakers.iter().map(|limit| {
-        let (failed, ended) = ledger.ended_in(&policy, *limit);
-        let Breaker { failed: share, least, per } = limit;
-        format!("{failed} of the last {ended} failed; it opens at {share} of at least {least} in {per}")
-    });
-    let mut breakers: Vec<String> = breakers.collect();
-    breakers.dedup();
-    breakers.join(" then, and now ")
-}
-
-/// How much is in trouble, of how much.
 fn storm(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
     let world = candidate.world;
     let (crowd, namespace) = (world.crowd, &resolved.target.namespace);
@@ -267,8 +250,7 @@ fn storm(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
     )
 }
 
-/// How much of each rate is used.
-fn rate(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
+fn rates(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
     let (world, ledger, policy) = (candidate.world, candidate.ledger(), candidate.policy());
     let rates = candidate.in_force.rates.iter();
     let used = rates.map(|rate| {
@@ -289,6 +271,30 @@ fn rate(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
         Some(format!("; {place} {used} of {} in {}", rate.actions, rate.per))
     });
     of_policy + &of_all.collect::<String>()
+}
+
+fn access(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
+    let right = |right: &Right| match candidate.scene.access.get(right) {
+        Some(Access::Allowed) => format!("may {right}"),
+        Some(Access::Refused(why) | Access::Unknown { why, .. }) => why.clone(),
+        None => format!("whether it may {right} was not asked"),
+    };
+    let action = candidate.action(resolved);
+    let rights = action.map(|action| action::rights(action, &action::acted_on(action, resolved).kind));
+    let rights: Vec<String> = rights.iter().flatten().map(right).collect();
+    if rights.is_empty() { "it needs no right".to_owned() } else { rights.join("; ") }
+}
+
+fn breakers(candidate: &Candidate<'_>) -> String {
+    let (ledger, policy) = (candidate.ledger(), candidate.policy());
+    let breakers = candidate.in_force.breakers.iter().map(|limit| {
+        let (failed, ended) = ledger.ended_in(&policy, *limit, candidate.resumed());
+        let Breaker { failed: share, least, per } = limit;
+        format!("{failed} of the last {ended} failed; it opens at {share} of at least {least} in {per}")
+    });
+    let mut breakers: Vec<String> = breakers.collect();
+    breakers.dedup();
+    breakers.join(" then, and now ")
 }
 
 fn siblings(candidate: &Candidate<'_>) -> String {

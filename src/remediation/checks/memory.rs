@@ -7,7 +7,7 @@ use crate::{api::RESUMED_ANNOTATION, target::Resolved};
 
 /// What the policy does to this subject fails, or does not help for long.
 pub(super) fn given_up(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
-    let resumed = candidate.resumed(resolved.subject.resumed_at).max(candidate.resumed(candidate.in_force.resumed_at));
+    let resumed = candidate.resumed_on(resolved);
     let (limit, subject) = (candidate.in_force.limits.give_up, &resolved.subject.object.uid);
     candidate
         .ledger()
@@ -17,7 +17,7 @@ pub(super) fn given_up(candidate: &Candidate<'_>, resolved: &Resolved) -> Result
 
 /// Too much of what the policy does fails.
 pub(super) fn breaker(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
-    let resumed = candidate.resumed(candidate.in_force.resumed_at);
+    let resumed = candidate.resumed();
     for limit in &candidate.in_force.breakers {
         candidate
             .ledger()
@@ -33,9 +33,15 @@ pub(super) fn may_go_on(what: &str) -> String {
 }
 
 impl Candidate<'_> {
-    /// A time that is still to come would switch the limit off: it says nothing yet.
-    fn resumed(&self, at: Option<Timestamp>) -> Option<Timestamp> {
-        at.filter(|at| *at <= self.now)
+    /// When somebody said that the policy may go on. A time that is still to come would switch the limit off: it says
+    /// nothing yet.
+    pub(super) fn resumed(&self) -> Option<Timestamp> {
+        self.in_force.resumed_at.filter(|at| *at <= self.now)
+    }
+
+    /// The same, of the policy on this subject.
+    pub(super) fn resumed_on(&self, resolved: &Resolved) -> Option<Timestamp> {
+        self.resumed().max(resolved.subject.resumed_at.filter(|at| *at <= self.now))
     }
 }
 

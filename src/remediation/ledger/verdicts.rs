@@ -42,29 +42,33 @@ impl Ledger {
     }
 
     /// How often in a row the policy failed on the subject, and for how many remediations it acted there within the
-    /// window, beside the asker.
+    /// window, beside the asker. What was before `resumed` does not count.
     pub fn record_of(
         &self,
         policy: &PolicyKey,
         subject: &str,
         limit: GiveUp,
+        resumed: Option<Timestamp>,
         asker: &ObjectKey,
         now: Timestamp,
     ) -> (usize, usize) {
+        let counts = |at: Timestamp| resumed.is_none_or(|resumed| at > resumed);
         let verdicts = self.verdicts.iter().rev();
         let of_both = verdicts.filter(|verdict| verdict.policy == *policy && verdict.subject == subject);
-        let failures = of_both.take_while(|verdict| !verdict.helped).count();
+        let failures = of_both.take_while(|verdict| !verdict.helped && counts(verdict.at)).count();
         let lately = |mark: &&Mark| {
             let same = mark.policy == *policy && mark.subject == subject && mark.record != *asker;
-            same && after(mark.at, limit.per.signed()) > now
+            same && counts(mark.at) && after(mark.at, limit.per.signed()) > now
         };
         let records: BTreeSet<&ObjectKey> = self.marks.iter().filter(lately).map(|mark| &mark.record).collect();
         (failures, records.len())
     }
 
-    /// How many of the policy's remediations failed, and of how many, in the window that ends with the last one.
-    pub fn ended_in(&self, policy: &PolicyKey, limit: Breaker) -> (usize, usize) {
-        let of_policy = || self.verdicts.iter().rev().filter(|verdict| verdict.policy == *policy);
+    /// How many of the policy's remediations failed, and of how many, in the window that ends with the last one. What was
+    /// before `resumed` does not count.
+    pub fn ended_in(&self, policy: &PolicyKey, limit: Breaker, resumed: Option<Timestamp>) -> (usize, usize) {
+        let counts = |at: Timestamp| resumed.is_none_or(|resumed| at > resumed);
+        let of_policy = || self.verdicts.iter().rev().filter(|verdict| verdict.policy == *policy && counts(verdict.at));
         let Some(last) = of_policy().next().map(|verdict| verdict.at) else { return (0, 0) };
         let in_window = || of_policy().take_while(|verdict| after(verdict.at, limit.per.signed()) > last);
         (in_window().filter(|verdict| !verdict.helped).count(), in_window().count())
