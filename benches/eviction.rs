@@ -1,7 +1,7 @@
 //! How long after its alert a pod is evicted, beside a bare deletion by the same kind of client.
 //!
 //! Both are seen on one watch: the time ends when the pod's `deletionTimestamp` or its end arrives there. One pod is
-//! ended at a time, by turns in one way and the other, and only when every Deployment is whole again, so that what is
+//! ended at a time, by turns in one way and another, and only when every Deployment is whole again, so that what is
 //! timed is the way and not the cluster's other work.
 
 use std::{
@@ -26,6 +26,7 @@ use serde_json::json;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
+    calls,
     cluster::{OWN, PODS},
     server::{Paramedic, Scratch},
 };
@@ -61,6 +62,8 @@ pub struct Latencies {
     pub answered: Vec<Duration>,
     /// From the POST to the eviction.
     pub evicted: Vec<Duration>,
+    /// From the first of the calls that this takes, made by a client that does nothing else, to the eviction.
+    pub by_calls: Vec<Duration>,
     /// From a bare call of DELETE to the deletion.
     pub deleted: Vec<Duration>,
     /// From the POST of one body with an alert for each of `BURST` Deployments to the last eviction.
@@ -76,7 +79,8 @@ pub fn write_policy(scratch: &Scratch) -> anyhow::Result<PathBuf> {
             "---\napiVersion: paramedic.dev/v1alpha1\nkind: RemediationPolicy\nmetadata: {{name: {name}, namespace: {PODS}}}\nspec:\n  \
              mode: Enforce\n  match: ['alertname=\"{alertname}\"', 'severity=~\"critical|warning\"']\n  target: {{kind: Pod}}\n  \
              steps:\n    - restartPod: {{}}\n      verify: {{within: {within}, stableFor: 1s}}\n  limits:\n    cooldown: 1s\n    \
-             rate: {{actions: 10000, per: 24h}}\n    concurrency: 1000\n"
+             rate: {{actions: 10000, per: 24h}}\n    concurrency: 1000\n    \
+             giveUp: {{failures: 1000, recurrences: 10000, per: 1s}}\n    breaker: {{failed: 100%, least: 10000, per: 1s}}\n"
         )
     };
     let one = policy("bench", ONE, VERIFY_WITHIN);
@@ -94,21 +98,21 @@ pub async fn latencies(client: &Client, paramedic: &Paramedic, image: &str, coun
     let http = reqwest::Client::new();
     let mut latencies = Latencies::default();
     for turn in 0..WARM_UP + count {
-        for posted in [false, true] {
-            let name = pods.next(turn % DEPLOYMENTS).await?;
-            if posted {
-                let (answered, evicted) = post(&http, &paramedic.webhook, &mut pods, &name).await?;
-                latencies.answered.push(answered);
-                latencies.evicted.push(evicted);
-            } else {
-                latencies.deleted.push(delete(&api, &mut pods, &name).await?);
-            }
-        }
+        let deployment = turn % DEPLOYMENTS;
+        let name = pods.next(deployment).await?;
+        latencies.deleted.push(delete(&api, &mut pods, &name).await?);
+        let name = pods.next(deployment).await?;
+        latencies.by_calls.push(by_calls(client, &mut pods, &name, &deployment_name(deployment)).await?);
+        let name = pods.next(deployment).await?;
+        let (answered, evicted) = post(&http, &paramedic.webhook, &mut pods, &name).await?;
+        latencies.answered.push(answered);
+        latencies.evicted.push(evicted);
         if (turn + 1) % 20 == 0 {
             eprintln!("{} of {} evictions", turn + 1, WARM_UP + count);
         }
     }
-    for times in [&mut latencies.answered, &mut latencies.evicted, &mut latencies.deleted] {
+    let all = [&mut latencies.answered, &mut latencies.evicted, &mut latencies.by_calls, &mut latencies.deleted];
+    for times in all {
         times.drain(..WARM_UP);
     }
     verified(client, WARM_UP + count).await?;
@@ -159,6 +163,12 @@ async fn delete(api: &Api<Pod>, pods: &mut Watched, name: &str) -> anyhow::Resul
     let (answer, ended) = tokio::join!(api.delete(name, &params), pods.end_of(name));
     answer.context("the deletion was refused")?;
     Ok(ended?.duration_since(began))
+}
+
+async fn by_calls(client: &Client, pods: &mut Watched, name: &str, deployment: &str) -> anyhow::Result<Duration> {
+    let selector = format!("{LABEL}={deployment}");
+    let (began, ended) = tokio::join!(calls::evict(client, name, deployment, &selector), pods.end_of(name));
+    Ok(ended?.duration_since(began?))
 }
 
 /// Gives the time to the answer and the time to the eviction.

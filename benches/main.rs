@@ -4,6 +4,7 @@
 //! becomes of the memory in hours of storms; `server` starts what is measured, `report` says what came of it. Nothing that this program starts outlives it, also
 //! on Ctrl-C and on an error: processes end with their guards, and the namespaces it made are deleted.
 
+mod calls;
 mod cluster;
 mod eviction;
 mod load;

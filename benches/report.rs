@@ -7,6 +7,7 @@ use kube::Client;
 use paramedic::clock::Clock;
 
 use crate::{
+    calls::SEQUENTIAL,
     eviction::{BURST, Latencies},
     load::{Rate, SIZES},
     soak::Soak,
@@ -128,11 +129,13 @@ impl fmt::Display for Report {
         if !self.body_bytes.is_empty() {
             self.write_rates(f)?;
         }
-        let Latencies { answered, evicted, deleted, burst_evicted, burst_bare } = &self.latencies;
+        let Latencies { answered, evicted, by_calls, deleted, burst_evicted, burst_bare } = &self.latencies;
+        let the_calls = format!("its {SEQUENTIAL} calls one after another, bare → the eviction is seen");
         writeln!(f, "\n| {} times each | p50 | p99 |\n| --- | ---: | ---: |", evicted.len())?;
         let ways = [
             ("POST → 200, the alert is on record", answered),
             ("POST → the eviction is seen", evicted),
+            (&the_calls, by_calls),
             ("bare DELETE → the deletion is seen", deleted),
         ];
         for (way, times) in ways {

@@ -128,7 +128,7 @@ impl Paramedic {
         let (port, metrics_port) = (free_port()?, free_port()?);
         let config = format!(
             "listen: 127.0.0.1:{port}\nmetricsListen: 127.0.0.1:{metrics_port}\nnamespace: {}\npolicies: ['{}']\n\
-             engine: {{maxConcurrent: 1000, openPerPolicy: 10000}}\n",
+             engine: {{maxConcurrent: 1000, openPerPolicy: 10000}}\nlimits: {{storm: {{least: 10000}}}}\n",
             cluster::OWN,
             policies.display()
         );

@@ -10,6 +10,7 @@ pub mod clients;
 pub mod clock;
 pub mod config;
 pub mod leader;
+pub mod people;
 pub mod policy;
 pub mod protections;
 pub mod remediation;

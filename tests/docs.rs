@@ -136,6 +136,17 @@ fn the_reference_of_fields_is_that_of_the_types() {
     }
 }
 
+#[test]
+fn the_description_of_the_api_is_that_of_its_routes() {
+    let path = "docs/openapi.json";
+    let expected = serde_json::to_string_pretty(&paramedic::people::http::openapi::document()).unwrap() + "\n";
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(at_root(path), expected).unwrap();
+    } else {
+        assert!(read(path) == expected, "{path} is stale; run `make docs`");
+    }
+}
+
 /// The blocks of a language in every page, each with the page's name.
 fn blocks(language: &str) -> Vec<(String, String)> {
     let mut pages = vec!["README.md".to_owned(), "ARCHITECTURE.md".to_owned()];

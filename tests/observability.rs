@@ -43,6 +43,7 @@ fn exposition() -> String {
     metrics.alerts_polled("prod", Outcome::Created, 1);
     metrics.polled("prod", PollOutcome::Done);
     metrics.webhook(200, Duration::from_millis(3));
+    metrics.people_request(200);
     metrics.policies(Origin::File, 1, 0);
     metrics.credentials_reload_failure("prod");
     metrics.remediations(Phase::Pending, 1);

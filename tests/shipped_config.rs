@@ -19,6 +19,24 @@ fn the_shipped_configuration_is_accepted() {
     assert!(!config.sources.is_empty(), "what listens for others asks for a credential");
 }
 
+/// What `k8s/components/people` adds to the Deployment's environment.
+#[test]
+fn the_component_for_people_is_configuration() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("k8s/components/people/kustomization.yaml")).unwrap();
+    let variable = |line: &str| {
+        let (name, value) = line.trim().strip_prefix("value: {name: PARAMEDIC_")?.split_once(", value: ")?;
+        Some((format!("PARAMEDIC_{name}"), value.trim_end_matches('}').trim_matches('"').to_owned()))
+    };
+    let variables: BTreeMap<String, String> = text.lines().filter_map(variable).collect();
+    assert_eq!(variables.len(), 3, "{variables:?}");
+    let config = load(Some(&root.join("k8s/base/paramedic.yaml")), &variables, &Overrides::default()).unwrap();
+    assert_eq!(config.api.listen.map(|listen| listen.port()), Some(8443));
+    let tls = config.api.tls.unwrap();
+    let mounted = Path::new("/etc/paramedic-secrets/people");
+    assert_eq!((tls.cert_file, tls.key_file), (mounted.join("tls.crt"), mounted.join("tls.key")));
+}
+
 /// The feature `chaos` lets a test take a protection away: nothing that people run may know how.
 #[test]
 fn no_build_that_is_shipped_can_take_a_protection_away() {

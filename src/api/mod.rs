@@ -5,6 +5,7 @@
 //! say where. No I/O. Of the rest of the crate it knows only `alert`, whose matchers a policy is written in.
 
 mod approval;
+mod bounds;
 mod crd;
 mod duration;
 mod limits;
@@ -15,11 +16,13 @@ mod policy;
 mod quantity;
 mod query;
 mod remediation;
+mod schedule;
 mod step;
 
 pub use approval::{Approval, ApprovalPolicy, Decision, RemediationApproval, RemediationApprovalSpec};
+pub use bounds::{Above, Bounds, EffectiveLimits, Storm};
 pub use crd::crds;
-pub use limits::{Limits, Rate};
+pub use limits::{Breaker, GiveUp, Limits, PolicyLimits, Rate};
 pub use object::{ObjectKey, ObjectRef, TargetKind};
 pub use on_failure::{FailureAlert, OWN_LABELS, OnFailure};
 pub use pause::{Pause, PauseScope, PauseSpec};
@@ -33,10 +36,17 @@ pub use remediation::{
     ActionOutcome, AlertPhase, AlertRecord, AlertStatus, ApprovedBy, CheckMade, ChecksMade, FIGURES_LENGTH,
     JournalEntry, Phase, PolicyKind, PolicyRef, Reason, Remediation, RemediationSpec, RemediationStatus, Sibling,
 };
+pub use schedule::{Closed, Days, Freeze, Moment, Schedule, Window, Zone};
 pub use step::{Action, RestartMethod, RestartPod, RolloutRestart, Step, Verify};
 
 /// How long a remediation may take in all, not counting waits and an action's own time.
 pub const TOTAL_TIMEOUT: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+/// When somebody said that an object's failures do not count any more: what its annotation says, where that is a time. A
+/// time that is still to come says nothing yet.
+pub fn resumed_at(metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> Option<jiff::Timestamp> {
+    metadata.annotations.as_ref()?.get(RESUMED_ANNOTATION)?.trim().parse().ok()
+}
 
 /// The API group of every kind here.
 pub const GROUP: &str = "paramedic.dev";
@@ -44,6 +54,9 @@ pub const GROUP: &str = "paramedic.dev";
 pub const VERSION: &str = "v1alpha1";
 /// On a target, its subject or its namespace, with the value `true`: Paramedic leaves it alone.
 pub const DISABLED_ANNOTATION: &str = "paramedic.dev/disabled";
+/// On a policy, or on a subject, with the time as value: what failed before that does not count any more. See
+/// [`resumed_at`].
+pub const RESUMED_ANNOTATION: &str = "paramedic.dev/resumed-at";
 /// On a remediation: whoever sets it wants it to end. The value is the reason.
 pub const CANCEL_ANNOTATION: &str = "paramedic.dev/cancel";
 /// On a remediation: the name of its policy, for selectors.

@@ -47,7 +47,7 @@ impl fmt::Display for TargetKind {
 }
 
 /// A namespace and a name: what identifies a record, or a policy of one kind.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ObjectKey {
     /// The namespace; empty for objects of the cluster.
     pub namespace: String,

@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Approval, Limits, OnFailure, Step, TargetKind};
+use super::{Approval, EffectiveLimits, OnFailure, PolicyLimits, Schedule, Step, TargetKind};
 use crate::alert::Matcher;
 
 /// What a policy does when it matches.
@@ -63,8 +63,11 @@ macro_rules! policy_spec {
             #[schemars(length(min = 1, max = 8))]
             pub steps: Vec<Step>,
             /// What bounds it.
-            #[serde(default)]
-            pub limits: Limits,
+            #[serde(default, skip_serializing_if = "PolicyLimits::is_empty")]
+            pub limits: PolicyLimits,
+            /// When it may act. Default: at any time.
+            #[serde(default, skip_serializing_if = "Schedule::is_always")]
+            pub schedule: Schedule,
             /// Who is told when a remediation failed. Nobody, but by Events and metrics, where it is absent.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub on_failure: Option<OnFailure>,
@@ -136,11 +139,12 @@ impl From<ClusterRemediationPolicySpec> for RemediationPolicySpec {
             service_account_name,
             steps,
             limits,
+            schedule,
             on_failure,
             approval,
             priority,
         } = cluster;
-        Self { mode, matchers, target, service_account_name, steps, limits, on_failure, approval, priority }
+        Self { mode, matchers, target, service_account_name, steps, limits, schedule, on_failure, approval, priority }
     }
 }
 
@@ -170,7 +174,11 @@ pub struct PolicyStatus {
     /// The generation that the conditions are about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Accepted`: whether the policy is in force, and if not, why.
+    /// The limits that hold for it: what it asks for, the administrator's defaults filled in and his ceilings kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_limits: Option<EffectiveLimits>,
+    /// `Accepted`: whether the policy is in force, and if not, why. `Permitted`: whether it gets what it asks for; where an
+    /// administrator's ceiling is lower, that holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

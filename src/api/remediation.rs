@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Approval, Limits, Mode, ObjectKey, ObjectRef, OnFailure, Step, TargetSpec,
+    Approval, Limits, Mode, ObjectKey, ObjectRef, OnFailure, Schedule, Step, TargetSpec,
     policy::{is_default, is_zero},
 };
 use crate::alert::{Fingerprint, Labels, Matcher};
@@ -67,6 +67,9 @@ pub struct RemediationSpec {
     pub steps: Vec<Step>,
     /// The limits, defaults filled in, as they were.
     pub limits: Limits,
+    /// The policy's schedule, as it was.
+    #[serde(default, skip_serializing_if = "Schedule::is_always")]
+    pub schedule: Schedule,
     /// Who is told when it failed, as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnFailure>,
@@ -479,6 +482,10 @@ pub enum Reason {
     NoController,
     /// A `Pause` is in force.
     Paused,
+    /// It is a time at which nothing may be begun: outside of the windows of a schedule.
+    OutsideSchedule,
+    /// It is a time at which nothing may be begun: a freeze of a schedule.
+    Frozen,
     /// The policy does not act any more, or cannot be seen.
     PolicyUnavailable,
     /// The alert is over.
@@ -493,8 +500,14 @@ pub enum Reason {
     SubjectLocked,
     /// The subject was acted on a short while ago.
     Cooldown,
-    /// The policy's rate is used up.
+    /// The policy's rate is used up, or that of the namespace or of everything.
     RateLimited,
+    /// What the policy does to the subject does not help, or not for long; it is left to people.
+    GivenUp,
+    /// Too much of what the policy does fails.
+    BreakerOpen,
+    /// So many workloads are in trouble at once that no single repair can be the answer.
+    Storm,
     /// As many of the policy's remediations as may be are running.
     Concurrency,
     /// Too few pods would be left.
@@ -561,6 +574,8 @@ impl Reason {
             Self::OptedOut => "OptedOut",
             Self::NoController => "NoController",
             Self::Paused => "Paused",
+            Self::OutsideSchedule => "OutsideSchedule",
+            Self::Frozen => "Frozen",
             Self::PolicyUnavailable => "PolicyUnavailable",
             Self::AlertCleared => "AlertCleared",
             Self::EvidenceUnknown => "EvidenceUnknown",
@@ -569,6 +584,9 @@ impl Reason {
             Self::SubjectLocked => "SubjectLocked",
             Self::Cooldown => "Cooldown",
             Self::RateLimited => "RateLimited",
+            Self::GivenUp => "GivenUp",
+            Self::BreakerOpen => "BreakerOpen",
+            Self::Storm => "Storm",
             Self::Concurrency => "Concurrency",
             Self::Availability => "Availability",
             Self::SingleReplica => "SingleReplica",

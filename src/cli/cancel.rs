@@ -6,7 +6,6 @@ use kube::{
     Api,
     api::{Patch, PatchParams},
 };
-use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -14,7 +13,10 @@ use super::{
     exit::{self, OK, OperatorError, asking},
     output::OutputArgs,
 };
-use crate::api::{CANCEL_ANNOTATION, ObjectKey, Phase, Remediation};
+use crate::{
+    api::{ObjectKey, Phase, Remediation},
+    people::deeds::{cancellation, phase},
+};
 
 /// How long it is waited for that the leader has ended it, and how often that is looked at.
 const ENDED_WITHIN: Duration = Duration::from_secs(5);
@@ -54,11 +56,7 @@ async fn cancel(args: &Args) -> Result<u8, OperatorError> {
         let phase = status.phase.as_str();
         return Err(OperatorError::NotSo(format!("remediation {key} has ended already: it is {phase}")));
     }
-    // With the UID: a record that was deleted and made again is another one.
-    let patch = json!({ "metadata": {
-        "uid": record.metadata.uid,
-        "annotations": { (CANCEL_ANNOTATION): args.reason },
-    }});
+    let patch = cancellation(&record, &args.reason);
     let patched = api.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await;
     let mut record = patched.map_err(asking(format!("patch remediation {key}")))?;
     let give_up = Instant::now() + ENDED_WITHIN;
@@ -76,10 +74,6 @@ async fn get(api: &Api<Remediation>, key: &ObjectKey) -> Result<Remediation, Ope
     found.ok_or_else(|| {
         OperatorError::NotSo(format!("there is no remediation {key}; `paramedic status` lists those that are open"))
     })
-}
-
-fn phase(record: &Remediation) -> Phase {
-    record.status.as_ref().map(|status| status.phase).unwrap_or_default()
 }
 
 fn text(key: &ObjectKey, record: &Remediation) -> String {

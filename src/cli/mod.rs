@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod answer;
 mod audit;
 mod cancel;
 mod check;
@@ -11,6 +12,7 @@ mod demo_app;
 mod exit;
 mod explain;
 mod leash;
+mod openapi;
 mod output;
 mod pause;
 mod rbac;
@@ -25,6 +27,7 @@ use std::{process::ExitCode, sync::LazyLock};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::exit::{OK, PROBLEMS, USAGE};
+use crate::api::Decision;
 
 /// Repairs what Alertmanager reports, through the Kubernetes API: within limits, on record, and verified.
 #[derive(Debug, Parser)]
@@ -50,6 +53,10 @@ enum Command {
     Resume(resume::Args),
     /// Ends one remediation.
     Cancel(cancel::Args),
+    /// Shows the plan of a remediation that awaits an answer, and approves that very plan.
+    Approve(answer::Args),
+    /// The same, and denies it.
+    Deny(answer::Args),
     /// Says what would be done about an alert, and why: which policies match, what each check says. Changes nothing.
     Explain(explain::Args),
     /// Says why a remediation is where it is: each check, and the input that would have changed it.
@@ -58,6 +65,8 @@ enum Command {
     Audit(audit::Args),
     /// Prints the custom resource definitions.
     Crd(crd::Args),
+    /// Prints the description of the HTTP API for people, as `OpenAPI`.
+    Openapi(openapi::Args),
     /// Prints what makes a shell complete this program's arguments.
     Completions(completions::Args),
     /// Prints the rights that policies in files need, and no others.
@@ -95,10 +104,13 @@ pub fn run() -> ExitCode {
         Command::Pause(args) => pause::run(&args),
         Command::Resume(args) => resume::run(&args),
         Command::Cancel(args) => cancel::run(&args),
+        Command::Approve(args) => answer::run(&args, Decision::Approve),
+        Command::Deny(args) => answer::run(&args, Decision::Deny),
         Command::Explain(args) => explain::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Crd(args) => crd::run(&args),
+        Command::Openapi(args) => openapi::run(&args),
         Command::Completions(args) => completions::run(&args, command()),
         Command::Rbac(args) => rbac::run(&args),
         Command::Leash(args) => leash::run(&args),

@@ -3,22 +3,20 @@
 use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp, Unit};
-use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, api::PostParams};
 
 use super::{
-    connect::{Cluster, ClusterArgs, NamespaceArgs},
+    connect::{ClusterArgs, NamespaceArgs},
     exit::{self, OK, OperatorError, asking},
     output::{OutputArgs, age, counted},
 };
 use crate::{
-    api::{ObjectKey, Pause, PauseScope, PauseSpec, PositiveDuration, Remediation},
+    api::{ObjectKey, Pause, PauseScope, PositiveDuration, Remediation},
     clock::Clock,
+    people::{Cluster, deeds},
     replica::LEASE,
 };
-
-/// What a name begins with that the API server completes.
-const GENERATED: &str = "by-hand-";
 
 /// Options of `pause`.
 #[derive(Debug, clap::Args)]
@@ -63,15 +61,7 @@ async fn pause(args: &Args) -> Result<u8, OperatorError> {
     }
     let namespace = if args.all { &cluster.own_namespace } else { args.namespace.of(&cluster) };
     let scope = if args.all { PauseScope::Cluster } else { PauseScope::Namespace };
-    let pause = Pause {
-        metadata: ObjectMeta {
-            name: args.name.clone(),
-            generate_name: args.name.is_none().then(|| GENERATED.to_owned()),
-            namespace: Some(namespace.to_owned()),
-            ..ObjectMeta::default()
-        },
-        spec: PauseSpec { scope, reason: args.reason.clone(), expires_at },
-    };
+    let pause = deeds::pause(namespace, args.name.clone(), scope, &args.reason, expires_at);
     let api: Api<Pause> = cluster.api(Some(namespace));
     let what = format!("create a pause in namespace {namespace}");
     let mut made = api.create(&PostParams::default(), &pause).await.map_err(asking(what))?;
@@ -147,7 +137,10 @@ fn text(pause: &Pause, running: Option<&[ObjectKey]>, now: Timestamp) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remediation::fixtures::{a_record, at};
+    use crate::{
+        api::PauseSpec,
+        remediation::fixtures::{a_record, at},
+    };
 
     fn made(scope: PauseScope, expires_at: Option<Timestamp>) -> Pause {
         let mut pause = Pause::new("freeze", PauseSpec { scope, reason: "a release".to_owned(), expires_at });

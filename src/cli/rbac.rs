@@ -17,6 +17,7 @@ use crate::{
     action::{Right, rights},
     api::{Action, GROUP, Mode, TargetKind},
     policy::{self, ALL_NAMESPACES, Policy},
+    remediation::LEDGER,
 };
 
 /// Options of `rbac`.
@@ -35,6 +36,9 @@ pub struct Args {
     /// The service account that Paramedic runs under.
     #[arg(long, default_value = "paramedic", value_name = "NAME")]
     service_account: String,
+    /// With what the HTTP API for people needs (`api.listen`): to ask who somebody is, and what they may.
+    #[arg(long)]
+    people: bool,
 }
 
 /// Runs the subcommand; gives the exit code.
@@ -59,14 +63,20 @@ pub fn run(args: &Args) -> u8 {
     }
 }
 
-/// What is granted: by API group and resource the verbs.
+/// What is granted: by API group, resource and, where it is for one object alone, its name the verbs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Grants(BTreeMap<(String, String), BTreeSet<String>>);
+struct Grants(BTreeMap<Granted, BTreeSet<String>>);
+
+type Granted = (String, String, Option<String>);
 
 impl Grants {
     fn add(&mut self, group: &str, resource: &str, verbs: &[&str]) {
-        let granted = self.0.entry((group.to_owned(), resource.to_owned())).or_default();
-        granted.extend(verbs.iter().map(|verb| (*verb).to_owned()));
+        self.add_named(group, resource, None, verbs);
+    }
+
+    fn add_named(&mut self, group: &str, resource: &str, name: Option<&str>, verbs: &[&str]) {
+        let key = (group.to_owned(), resource.to_owned(), name.map(str::to_owned));
+        self.0.entry(key).or_default().extend(verbs.iter().map(|verb| (*verb).to_owned()));
     }
 
     fn add_right(&mut self, right: Right) {
@@ -74,9 +84,10 @@ impl Grants {
     }
 
     fn rules(&self) -> Vec<PolicyRule> {
-        let rule = |((group, resource), verbs): (&(String, String), &BTreeSet<String>)| PolicyRule {
+        let rule = |((group, resource, name), verbs): (&Granted, &BTreeSet<String>)| PolicyRule {
             api_groups: Some(vec![group.clone()]),
             resources: Some(vec![resource.clone()]),
+            resource_names: name.clone().map(|name| vec![name]),
             verbs: verbs.iter().cloned().collect(),
             ..PolicyRule::default()
         };
@@ -99,6 +110,10 @@ impl Needs {
     fn of(policies: &[Policy], args: &Args) -> Self {
         let mut needs = Self::default();
         needs.engine(&args.namespace);
+        if args.people {
+            needs.cluster.add("authentication.k8s.io", "tokenreviews", &["create"]);
+            needs.cluster.add("authorization.k8s.io", "subjectaccessreviews", &["create"]);
+        }
         for policy in policies.iter().filter(|policy| policy.spec.mode != Mode::Disabled) {
             needs.policy(policy);
         }
@@ -118,8 +133,15 @@ impl Needs {
         all.add(GROUP, "remediationapprovals", &["list", "watch", "delete"]);
         all.add("", "namespaces", &["get"]);
         all.add("authorization.k8s.io", "selfsubjectaccessreviews", &["create"]);
+        // How many there are, where many are in trouble at once.
+        for workloads in ["deployments", "statefulsets", "daemonsets"] {
+            all.add("apps", workloads, &["list"]);
+        }
         let own = self.namespaces.entry(own.to_owned()).or_default();
         own.add("coordination.k8s.io", "leases", &["get", "create", "update"]);
+        // A rule for create cannot name what is to be created.
+        own.add("", "configmaps", &["create"]);
+        own.add_named("", "configmaps", Some(LEDGER), &["get", "update"]);
         own.add("events.k8s.io", "events", &["create", "patch"]);
     }
 

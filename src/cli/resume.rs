@@ -10,13 +10,14 @@ use kube::{
 use serde::Serialize;
 
 use super::{
-    connect::{Cluster, ClusterArgs, NamespaceArgs},
+    connect::{ClusterArgs, NamespaceArgs},
     exit::{self, OK, OperatorError, asking},
     output::{OutputArgs, counted},
 };
 use crate::{
     api::{ObjectKey, Pause, PauseScope},
     clock::Clock,
+    people::Cluster,
 };
 
 /// Options of `resume`.

@@ -6,7 +6,7 @@ use axum::http::HeaderName;
 
 use super::{Access, AuditTo, Config, SourceConfig, UNAUTHENTICATED};
 use crate::{
-    api::PositiveDuration,
+    api::{Above, PositiveDuration},
     policy::{are_namespaces, is_namespace},
 };
 
@@ -19,6 +19,15 @@ pub enum Contradiction {
          listen on 127.0.0.1, or say allowUnauthenticated: true (--allow-unauthenticated)"
     )]
     OpenToAll(SocketAddr),
+    /// People's tokens in the clear, and nobody said so.
+    #[error(
+        "api.listen is {0}, which others can reach, and there is no api.tls: people's tokens would go over the network in the \
+         clear. Add `api.tls`, listen on 127.0.0.1, or say api.allowPlaintext: true where something before it has TLS"
+    )]
+    PlaintextTokens(SocketAddr),
+    /// TLS, and nowhere to serve it.
+    #[error("api.tls is set, but api.listen is not, so that nothing is served; set it, or leave out api.tls")]
+    ApiNowhere,
     /// Two sources of one name, or a reserved or empty one.
     #[error("sources[{index}].name: `{name}` {why}")]
     SourceName {
@@ -113,9 +122,15 @@ pub enum Contradiction {
         /// `leaseDuration`
         lease: PositiveDuration,
     },
-    /// Records would be gone before limits are done counting them.
-    #[error("engine.retention ({0}) must be at least 24h: limits count what is on record")]
+    /// Records would be gone before their alerts' next episodes could be told from them.
+    #[error("engine.retention ({0}) must be at least 1h: an alert that still fires is told from its last record")]
     Retention(PositiveDuration),
+    /// A default that no policy could have.
+    #[error("limits.defaults is above limits.ceilings: {0}")]
+    Defaults(Above),
+    /// A schedule that cannot be meant.
+    #[error("limits.schedule.{0}")]
+    Schedule(String),
     /// Zero where nothing would ever happen.
     #[error("{0} must be more than zero")]
     Zero(&'static str),
@@ -152,13 +167,20 @@ pub enum Contradiction {
     Empty(&'static str),
 }
 
-const MIN_RETENTION: Duration = Duration::from_hours(24);
+const MIN_RETENTION: Duration = Duration::from_hours(1);
 
 /// Everything that is wrong, in the order of the fields.
 pub fn contradictions(config: &Config) -> Vec<Contradiction> {
     let mut found = Vec::new();
     if config.sources.is_empty() && !config.listen.ip().is_loopback() && !config.allow_unauthenticated {
         found.push(Contradiction::OpenToAll(config.listen));
+    }
+    match (config.api.listen, &config.api.tls) {
+        (Some(listen), None) if !listen.ip().is_loopback() && !config.api.allow_plaintext => {
+            found.push(Contradiction::PlaintextTokens(listen));
+        }
+        (None, Some(_)) => found.push(Contradiction::ApiNowhere),
+        _ => {}
     }
     sources(&config.sources, &mut found);
     monitors(config, &mut found);
@@ -180,6 +202,8 @@ pub fn contradictions(config: &Config) -> Vec<Contradiction> {
     if config.engine.retention.get() < MIN_RETENTION {
         found.push(Contradiction::Retention(config.engine.retention));
     }
+    found.extend(config.limits.contradictions().into_iter().map(Contradiction::Defaults));
+    found.extend(config.limits.schedule.problem().map(Contradiction::Schedule));
     if config.namespace.is_empty() {
         found.push(Contradiction::Empty("namespace"));
     } else if !is_namespace(&config.namespace) {
@@ -324,6 +348,21 @@ mod tests {
     }
 
     #[test]
+    fn peoples_tokens_in_the_clear_need_consent_in_so_many_words() {
+        let open = "api: {listen: '0.0.0.0:8443'}";
+        assert!(wrong(open)[0].contains("api.allowPlaintext"), "{:?}", wrong(open));
+        for good in [
+            "api: {listen: '0.0.0.0:8443', allowPlaintext: true}",
+            "api: {listen: '0.0.0.0:8443', tls: {certFile: /c, keyFile: /k}}",
+            "api: {listen: '127.0.0.1:8443'}",
+        ] {
+            assert_eq!(wrong(good), [""; 0], "{good}");
+        }
+        let nowhere = "api: {tls: {certFile: /c, keyFile: /k}}";
+        assert!(wrong(nowhere)[0].contains("api.listen is not"), "{:?}", wrong(nowhere));
+    }
+
+    #[test]
     fn sources_have_names_of_their_own_and_one_credential_each() {
         let problems = wrong(
             "sources: [{name: a, tokenFile: /t}, {name: a, tokenFile: /u}, {name: b}, {name: unauthenticated, tokenFile: /v},
@@ -422,7 +461,19 @@ mod tests {
     }
 
     #[test]
-    fn records_outlive_the_windows_that_count_them() {
-        assert!(wrong("engine: {retention: 1h, maxConcurrent: 0}").len() == 2);
+    fn defaults_are_within_the_ceilings_and_schedules_can_be_meant() {
+        let problems = wrong(
+            "limits: {defaults: {concurrency: 3}, ceilings: {concurrency: 2},
+                      schedule: {only: [{from: '08:00', to: '08:00'}]}}",
+        );
+        assert_eq!(problems.len(), 2, "{problems:#?}");
+        assert!(problems[0].contains("limits.concurrency: 3 is more than"), "{problems:#?}");
+        assert!(problems[1].starts_with("limits.schedule.only[0]"), "{problems:#?}");
+    }
+
+    #[test]
+    fn records_outlive_the_pause_between_two_episodes() {
+        assert!(wrong("engine: {retention: 59m, maxConcurrent: 0}").len() == 2);
+        assert_eq!(wrong("engine: {retention: 1h}"), [""; 0]);
     }
 }

@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn settings_that_cannot_work_together_are_all_told() {
-        let file = TempFile::new("together", "listen: 0.0.0.0:80\nengine: {retention: 1h}\n");
+        let file = TempFile::new("together", "listen: 0.0.0.0:80\nengine: {retention: 59m}\n");
         let error = loaded(&file, &[], &Overrides::default()).unwrap_err();
         assert!(error.contains("allowUnauthenticated") && error.contains("retention"), "{error}");
     }

@@ -19,7 +19,7 @@ pub use load::{ConfigError, Overrides, load};
 pub use size::ByteSize;
 pub use traces::TracesConfig;
 
-use crate::api::PositiveDuration;
+use crate::api::{Bounds, PositiveDuration};
 
 /// The name of the source of every alert while no source is configured.
 pub const UNAUTHENTICATED: &str = "unauthenticated";
@@ -34,6 +34,8 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// Where `/metrics` is served. Default `127.0.0.1:9090`.
     pub metrics_listen: SocketAddr,
+    /// The HTTP API for people.
+    pub api: ApiConfig,
     /// Consent to take alerts from anybody who can reach `listen`, although that is not loopback. Default `false`.
     pub allow_unauthenticated: bool,
     /// The largest body of a webhook. Default `16Mi`.
@@ -63,6 +65,8 @@ pub struct Config {
     pub leader: Leader,
     /// What bounds the whole, whatever the policies say.
     pub engine: Engine,
+    /// What bounds the actions of all policies together.
+    pub limits: Bounds,
     /// How long requests and actions under way get to finish after SIGTERM. Default `25s`, which leaves time within
     /// Kubernetes' 30 s.
     pub shutdown_deadline: PositiveDuration,
@@ -72,6 +76,20 @@ pub struct Config {
     /// What this replica calls itself in the Lease. Default: the environment's `POD_NAME`, then the host's name with the
     /// process's number.
     pub identity: String,
+}
+
+/// The HTTP API for people: what `paramedic status`, `approve`, `pause` and the like do, for what speaks HTTP. On a port of
+/// its own, as other people reach it than those who send alerts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ApiConfig {
+    /// Where it is served. Default: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// TLS on it: every request carries a person's token. Default: none, which is for loopback alone.
+    pub tls: Option<TlsConfig>,
+    /// Consent to serve it without TLS although `api.listen` is not loopback, as where something before it has TLS: whoever
+    /// reads the network between them reads people's tokens. Default `false`.
+    pub allow_plaintext: bool,
 }
 
 /// What is logged, and how.
@@ -116,7 +134,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// TLS on the port of the webhook. Every file is read again when it changes.
+/// TLS on a port. Every file is read again when it changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TlsConfig {
@@ -124,8 +142,8 @@ pub struct TlsConfig {
     pub cert_file: PathBuf,
     /// A file with its private key, in PEM.
     pub key_file: PathBuf,
-    /// A file with the authorities, in PEM, of one of which every sender must show a certificate, beside its credential.
-    /// Health checks need none. Default: senders need none.
+    /// A file with the authorities, in PEM, of one of which whoever asks must show a certificate, beside their credential.
+    /// Health checks need none. Default: nobody needs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ca_file: Option<PathBuf>,
 }
@@ -337,7 +355,8 @@ pub struct Engine {
     pub max_concurrent: usize,
     /// How many open remediations a policy may have. Default 100.
     pub open_per_policy: usize,
-    /// How long a finished remediation stays on record. Default `168h`, at least `24h`: limits count what is on record.
+    /// How long a finished remediation stays on record. Default `168h`, at least `1h`. What limits count of it
+    /// afterwards is kept in the ConfigMap `paramedic-ledger`.
     pub retention: PositiveDuration,
 }
 
@@ -347,6 +366,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             tls: None,
             metrics_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            api: ApiConfig::default(),
             allow_unauthenticated: false,
             body_limit: ByteSize::mebi(16),
             request_deadline: PositiveDuration::from_secs(5),
@@ -363,6 +383,7 @@ impl Default for Config {
             evidence_max_age: PositiveDuration::from_secs(600),
             leader: Leader::default(),
             engine: Engine::default(),
+            limits: Bounds::default(),
             shutdown_deadline: PositiveDuration::from_secs(25),
             namespace: "paramedic".to_owned(),
             identity: "paramedic".to_owned(),

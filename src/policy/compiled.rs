@@ -1,5 +1,6 @@
 //! A policy that has passed every check, whichever way it came.
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -7,8 +8,8 @@ use sha2::{Digest, Sha256};
 use crate::{
     alert::{Labels, MatchOp},
     api::{
-        Action, ClusterRemediationPolicy, PolicyKind, PolicyRef, PositiveDuration, RemediationPolicy,
-        RemediationPolicySpec, TOTAL_TIMEOUT, TargetKind,
+        Action, Bounds, ClusterRemediationPolicy, Limits, PolicyKind, PolicyLimits, PolicyRef, PositiveDuration,
+        RemediationPolicy, RemediationPolicySpec, TOTAL_TIMEOUT, TargetKind, resumed_at,
     },
 };
 
@@ -35,6 +36,10 @@ pub struct Policy {
     pub spec: RemediationPolicySpec,
     /// The namespaces that it may touch; [`ALL_NAMESPACES`] is all that are not protected.
     pub namespaces: Vec<String>,
+    /// Its limits, every default filled in: ours, until [`Self::under`] says the administrator's.
+    pub limits: Limits,
+    /// When somebody said that its failures do not count any more.
+    pub resumed_at: Option<Timestamp>,
 }
 
 /// Why a policy that can be read cannot be in force.
@@ -95,6 +100,9 @@ pub enum Problem {
         "spec.steps: verify.within is {0} in all, but a remediation ends after an hour; shorten it, or take out a step"
     )]
     VerifiedTooLong(PositiveDuration),
+    /// A schedule that cannot be meant.
+    #[error("spec.schedule.{0}")]
+    Schedule(String),
     /// One policy too many without an alertname to index it by.
     #[error(
         "it is one of more than {max} policies whose match does not fix alertname; add alertname=\"…\", or \
@@ -147,7 +155,9 @@ impl Policy {
             uid,
             generation,
         };
-        Self { reference, origin, spec: policy.spec, namespaces: vec![namespace] }.checked()
+        let resumed_at = resumed_at(&policy.metadata);
+        let limits = policy.spec.limits.or(&PolicyLimits::default());
+        Self { reference, origin, spec: policy.spec, namespaces: vec![namespace], limits, resumed_at }.checked()
     }
 
     fn cluster(
@@ -171,7 +181,9 @@ impl Policy {
         if !are_namespaces(&namespaces) {
             return Err(Problem::Namespaces);
         }
-        Self { reference, origin, spec: policy.spec.into(), namespaces }.checked()
+        let resumed_at = resumed_at(&policy.metadata);
+        let limits = policy.spec.limits.or(&PolicyLimits::default());
+        Self { reference, origin, spec: policy.spec.into(), namespaces, limits, resumed_at }.checked()
     }
 
     /// The checks that need more than one field.
@@ -209,11 +221,20 @@ impl Policy {
                 return Err(Problem::RestartPodOfWorkload { step, kind: spec.target.kind });
             }
         }
+        if let Some(problem) = spec.schedule.problem() {
+            return Err(Problem::Schedule(problem));
+        }
         let verified = spec.steps.iter().map(|step| step.verify.within.get().as_secs()).sum();
         if i64::try_from(verified).is_ok_and(|seconds| seconds > TOTAL_TIMEOUT.as_secs()) {
             return Err(Problem::VerifiedTooLong(PositiveDuration::from_secs(verified)));
         }
         Ok(self)
+    }
+
+    /// With the administrator's defaults where it leaves a limit out.
+    #[must_use]
+    pub fn under(self, bounds: &Bounds) -> Self {
+        Self { limits: bounds.limits(&self.spec.limits), ..self }
     }
 
     /// Whether every matcher matches.

@@ -213,6 +213,7 @@ fn policy(file: &Path, document: &str) -> Result<Policy, FileProblem> {
             Problem::ServiceAccountName(_) => "serviceAccountName",
             Problem::NoMatcher | Problem::MatchesEverything | Problem::TooManyUnindexed { .. } => "match",
             Problem::Steps(_) | Problem::VerifiedTooLong(_) | Problem::RestartPodOfWorkload { .. } => "steps",
+            Problem::Schedule(_) => "schedule",
             Problem::Unreadable(_) => "spec",
         };
         at_field(file, document, field, problem.to_string())

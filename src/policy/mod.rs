@@ -14,4 +14,4 @@ pub(crate) use compiled::{are_namespaces, covers, digest, is_namespace};
 pub use file::{Contents, check, load};
 pub use set::{MAX_UNINDEXED, PolicySet};
 pub use store::{PolicyStore, Rejected};
-pub use watch::{ACCEPTED, PolicyResource, PolicyResources, Verdict};
+pub use watch::{ACCEPTED, PERMITTED, PolicyResource, PolicyResources, Verdict, Written};

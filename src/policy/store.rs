@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::{FILE_UID_PREFIX, Policy, PolicySet, Problem};
-use crate::api::PolicyRef;
+use crate::api::{Bounds, PolicyRef};
 
 /// A policy that is not in force, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,7 @@ pub struct Rejected {
 /// Holds the set in force. Readers never wait; the two origins replace their part whole.
 #[derive(Default)]
 pub struct PolicyStore {
+    bounds: Bounds,
     current: ArcSwap<PolicySet>,
     origins: Mutex<Origins>,
 }
@@ -31,6 +32,16 @@ struct Origins {
 }
 
 impl PolicyStore {
+    /// A store whose policies have these defaults.
+    pub fn new(bounds: Bounds) -> Self {
+        Self { bounds, ..Self::default() }
+    }
+
+    /// The administrator's defaults and ceilings.
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
     /// The set in force now.
     pub fn current(&self) -> Arc<PolicySet> {
         self.current.load_full()
@@ -56,7 +67,7 @@ impl PolicyStore {
     fn replace(&self, change: impl FnOnce(&mut Origins)) -> Vec<Rejected> {
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut origins);
-        let all = origins.files.iter().chain(&origins.resources).cloned();
+        let all = origins.files.iter().chain(&origins.resources).cloned().map(|policy| policy.under(&self.bounds));
         let (set, rejected) = PolicySet::build(all);
         self.current.store(Arc::new(set));
         origins.rejected = rejected.into_iter().map(|(reference, problem)| Rejected { reference, problem }).collect();

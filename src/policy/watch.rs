@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 use super::{Origin, Policy, PolicyStore, Problem};
 use crate::{
-    api::{ClusterRemediationPolicy, ObjectKey, PolicyKind, PolicyStatus, RemediationPolicy},
+    api::{ClusterRemediationPolicy, EffectiveLimits, ObjectKey, PolicyKind, PolicyStatus, RemediationPolicy},
     telemetry::{Metrics, Watched, chain},
 };
 
@@ -30,8 +30,21 @@ pub struct Verdict {
     pub generation: i64,
     /// Why it is not in force, if it is not.
     pub problem: Option<String>,
+    /// What it asks for and does not get; of an object that cannot be read it is not known.
+    pub above: Option<Vec<String>>,
+    /// The limits that hold for it.
+    pub limits: Option<EffectiveLimits>,
     /// What its status says now; of an object that cannot be read, what was last written into it by this process.
-    pub written: Option<Condition>,
+    pub written: Written,
+}
+
+/// What of a policy's status is ours.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// `Accepted` and `Permitted`, in this order.
+    pub conditions: Vec<Condition>,
+    /// The limits that hold.
+    pub limits: Option<EffectiveLimits>,
 }
 
 /// The policies of the API as the watches have brought them.
@@ -161,18 +174,29 @@ impl PolicyResources {
         let mut entries = self.entries();
         let (written, policy) = match object.0 {
             Ok(policy) => {
-                let conditions = policy.status().map(|status| status.conditions.clone()).unwrap_or_default();
-                (conditions.into_iter().find(|condition| condition.type_ == ACCEPTED), policy.compile())
+                let status = policy.status().cloned().unwrap_or_default();
+                let ours = [ACCEPTED, PERMITTED].into_iter();
+                let ours = ours.filter_map(|name| status.conditions.iter().find(|known| known.type_ == name).cloned());
+                (Written { conditions: ours.collect(), limits: status.effective_limits }, policy.compile())
             }
             // Its status does not come with it. Taken for unwritten, it would be written again for every change, and
             // each write is a change.
             Err(invalid) => {
                 let known = entries.get(&(K::KIND, key.clone())).filter(|known| known.uid == metadata.uid);
-                (known.and_then(|known| known.verdict.written.clone()), Err(Problem::Unreadable(invalid.error)))
+                let written = known.map(|known| known.verdict.written.clone()).unwrap_or_default();
+                (written, Err(Problem::Unreadable(invalid.error)))
             }
         };
         let problem = policy.as_ref().err().map(ToString::to_string);
-        let verdict = Verdict { generation: metadata.generation.unwrap_or_default(), problem, written };
+        let bounds = self.store.bounds();
+        let asked = policy.as_ref().ok().map(|policy| &policy.spec.limits);
+        let verdict = Verdict {
+            generation: metadata.generation.unwrap_or_default(),
+            problem,
+            above: asked.map(|asked| bounds.above(asked).iter().map(ToString::to_string).collect()),
+            limits: asked.map(|asked| EffectiveLimits::of(&bounds.limits(asked), &bounds.ceilings)),
+            written,
+        };
         entries.insert((K::KIND, key.clone()), Entry { uid: metadata.uid, policy, verdict });
         key
     }
@@ -207,10 +231,10 @@ impl PolicyResources {
         unsaid.map(|((kind, key), entry)| (*kind, key.clone(), entry.verdict.clone())).collect()
     }
 
-    /// That condition was written into a policy's status.
-    pub fn reported(&self, kind: PolicyKind, key: &ObjectKey, condition: Condition) {
+    /// That was written into a policy's status.
+    pub fn reported(&self, kind: PolicyKind, key: &ObjectKey, written: Written) {
         if let Some(entry) = self.entries().get_mut(&(kind, key.clone())) {
-            entry.verdict.written = Some(condition);
+            entry.verdict.written = written;
         }
     }
 
@@ -226,37 +250,54 @@ impl PolicyResources {
 
 /// The condition that says whether a policy is in force.
 pub const ACCEPTED: &str = "Accepted";
+/// The condition that says whether a policy gets what it asks for.
+pub const PERMITTED: &str = "Permitted";
 
 impl Verdict {
-    /// `True` or `False`, the reason and the message, as a condition has them.
-    pub fn condition(&self) -> (&'static str, &'static str, String) {
-        match &self.problem {
-            None => ("True", "InForce", "the policy is in force".to_owned()),
-            Some(problem) => ("False", "Invalid", problem.clone()),
-        }
+    /// Type, status, reason and message of each condition.
+    fn said(&self) -> Vec<(&'static str, &'static str, &'static str, String)> {
+        let accepted = match &self.problem {
+            None => (ACCEPTED, "True", "InForce", "the policy is in force".to_owned()),
+            Some(problem) => (ACCEPTED, "False", "Invalid", problem.clone()),
+        };
+        let permitted = match &self.above {
+            None => (PERMITTED, "Unknown", "Invalid", "it cannot be told what the policy asks for".to_owned()),
+            Some(above) if above.is_empty() => {
+                (PERMITTED, "True", "WithinCeilings", "the policy gets what it asks for".to_owned())
+            }
+            Some(above) => (PERMITTED, "False", "AboveCeilings", format!("{}; the ceiling holds", above.join("; "))),
+        };
+        vec![accepted, permitted]
     }
 
-    /// The condition to write. The time in it stays while the policy only changes from one problem to another.
-    pub fn to_write(&self, now: Timestamp) -> Condition {
-        let (status, reason, message) = self.condition();
-        let since = self.written.as_ref().filter(|written| written.status == status);
-        Condition {
-            type_: ACCEPTED.to_owned(),
-            status: status.to_owned(),
-            reason: reason.to_owned(),
-            message,
-            last_transition_time: since.map_or(Time(now), |written| written.last_transition_time.clone()),
-            observed_generation: Some(self.generation),
-        }
+    /// What to write. The time of a condition stays while its status does.
+    pub fn to_write(&self, now: Timestamp) -> Written {
+        let conditions = self.said().into_iter().map(|(type_, status, reason, message)| {
+            let known = self.written.conditions.iter().find(|known| known.type_ == type_);
+            let since = known.filter(|known| known.status == status).map(|known| known.last_transition_time.clone());
+            Condition {
+                type_: type_.to_owned(),
+                status: status.to_owned(),
+                reason: reason.to_owned(),
+                message,
+                last_transition_time: since.unwrap_or(Time(now)),
+                observed_generation: Some(self.generation),
+            }
+        });
+        Written { conditions: conditions.collect(), limits: self.limits.clone() }
     }
 
     fn is_written(&self) -> bool {
-        let (status, _, message) = self.condition();
-        self.written.as_ref().is_some_and(|written| {
-            written.status == status
-                && written.message == message
-                && written.observed_generation == Some(self.generation)
-        })
+        let says = |type_: &str, status: &str, message: &str| {
+            self.written.conditions.iter().any(|written| {
+                written.type_ == type_
+                    && written.status == status
+                    && written.message == message
+                    && written.observed_generation == Some(self.generation)
+            })
+        };
+        self.written.limits == self.limits
+            && self.said().iter().all(|(type_, status, _, message)| says(type_, status, message))
     }
 }
 
@@ -310,9 +351,9 @@ mod tests {
     fn write_all(resources: &PolicyResources, now: Timestamp) -> Vec<Condition> {
         let unsaid = resources.to_report();
         let write = |(kind, key, verdict): (PolicyKind, ObjectKey, Verdict)| {
-            let condition = verdict.to_write(now);
-            resources.reported(kind, &key, condition.clone());
-            condition
+            let written = verdict.to_write(now);
+            resources.reported(kind, &key, written.clone());
+            written.conditions.into_iter().find(|condition| condition.type_ == ACCEPTED).unwrap()
         };
         unsaid.into_iter().map(write).collect()
     }

@@ -1,17 +1,21 @@
 //! The checks right before acting: a list of named stages, in the order in which they are made. Pure.
 
 pub mod figures;
+mod memory;
 mod priority;
+mod schedule;
+mod storm;
 
 use jiff::Timestamp;
 
 use super::{
-    ledger::Limited,
+    crowd::Crowd,
+    ledger::{Limited, Whose},
     world::{Access, Evidence, InForce, PauseUnknown, Scene, World},
 };
 use crate::{
     action,
-    api::{Action, CheckMade, ChecksMade, Mode, ObjectKey, Phase, Reason, RemediationSpec, RemediationStatus},
+    api::{Action, Bounds, CheckMade, ChecksMade, Mode, ObjectKey, Phase, Reason, RemediationSpec, RemediationStatus},
     policy::covers,
     protections::Protection,
     target::{Resolved, Rollout, Unresolved},
@@ -74,7 +78,7 @@ pub struct Admitted<'a> {
 type Stage = for<'a> fn(&Candidate<'a>, &Resolved) -> Result<(), Refusal>;
 
 /// The stages that need the target, in order. `rate` is last, so that nothing else can refuse after a slot is taken.
-const STAGES: [(&str, Stage); 12] = [
+const STAGES: [(&str, Stage); 15] = [
     ("opted out", opted_out),
     ("permitted", permitted),
     ("possible", possible),
@@ -82,6 +86,9 @@ const STAGES: [(&str, Stage); 12] = [
     ("priority", priority::outranked),
     ("subject lock", subject_lock),
     ("cooldown", cooldown),
+    ("given up", memory::given_up),
+    ("breaker", memory::breaker),
+    ("storm", storm::storm),
     ("concurrency", concurrency),
     ("availability", availability),
     ("rollout", rollout),
@@ -93,7 +100,8 @@ const STAGES: [(&str, Stage); 12] = [
 type First = fn(&Candidate<'_>) -> Result<(), Refusal>;
 
 /// The checks that come before the target is needed, in order; the target's own follows them.
-const FIRST: [(&str, First); 3] = [("pause", pause), ("audit", audit), ("evidence", evidence)];
+const FIRST: [(&str, First); 4] =
+    [("pause", pause), ("audit", audit), ("schedule", schedule::schedule), ("evidence", evidence)];
 
 /// The name of the check that the target was found.
 const TARGET: &str = "target";
@@ -308,8 +316,14 @@ fn concurrency(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Ref
 }
 
 fn rate(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal> {
-    for rate in candidate.in_force.rates {
-        let taken = candidate.ledger().rate(&candidate.policy(), rate, candidate.now);
+    for rate in &candidate.in_force.rates {
+        let taken = candidate.ledger().rate(&candidate.policy(), *rate, candidate.now);
+        taken.map_err(|limited| refusal(&limited, candidate, resolved))?;
+    }
+    let (bounds, namespace) = (candidate.world.bounds, &resolved.target.namespace);
+    let of_namespace = bounds.rate_per_namespace.map(|rate| candidate.ledger().rate_in(namespace, rate, candidate.now));
+    let of_all = bounds.rate.map(|rate| candidate.ledger().rate_in_all(rate, candidate.now));
+    for taken in [of_namespace, of_all].into_iter().flatten() {
         taken.map_err(|limited| refusal(&limited, candidate, resolved))?;
     }
     Ok(())
@@ -329,9 +343,41 @@ fn refusal(limited: &Limited, candidate: &Candidate<'_>, resolved: &Resolved) ->
             format!("{subject} was acted on for {}; its cooldown of {} is not over", of(by), limits.cooldown),
         )
         .until(*until),
-        Limited::Rate { until, rate } => Refusal::wait(
-            Reason::RateLimited,
-            format!("policy {policy} has used its {} actions in {}", rate.actions, rate.per),
+        Limited::Rate { until, rate, whose } => {
+            let used = match whose {
+                Whose::Policy => format!("policy {policy} has used its"),
+                Whose::Namespace => {
+                    format!("all policies together have used, in namespace {}, their", resolved.target.namespace)
+                }
+                Whose::All => "all policies together have used their".to_owned(),
+            };
+            let message = format!("{used} {} actions in {}", rate.actions, rate.per);
+            Refusal::wait(Reason::RateLimited, message).until(*until)
+        }
+        Limited::Failing { until, failures } => Refusal::wait(
+            Reason::GivenUp,
+            format!(
+                "policy {policy} failed {failures} times in a row on {subject}, which is left to people; {}",
+                memory::may_go_on(&format!("{subject} or the policy"))
+            ),
+        )
+        .until(*until),
+        Limited::Recurring { until, times } => Refusal::wait(
+            Reason::GivenUp,
+            format!(
+                "policy {policy} acted on {subject} {times} times in {}, and the trouble comes back, so it is left to \
+                 people; {}",
+                limits.give_up.per,
+                memory::may_go_on(&format!("{subject} or the policy"))
+            ),
+        )
+        .until(*until),
+        Limited::Broken { until, failed, ended } => Refusal::wait(
+            Reason::BreakerOpen,
+            format!(
+                "{failed} of the last {ended} remediations of policy {policy} failed, so it does nothing more; {}",
+                memory::may_go_on("the policy")
+            ),
         )
         .until(*until),
         Limited::PolicyConcurrency { running } => Refusal::wait(
@@ -387,7 +433,7 @@ fn availability(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Re
     let gone = candidate.world.ledger.ended_lately(candidate.now);
     let ready = ready.iter().filter(|uid| !gone.contains(uid.as_str())).count();
     let left = u32::try_from(ready).unwrap_or(u32::MAX).saturating_sub(taken);
-    let Some(share) = candidate.in_force.min_available.into_iter().find(|share| left < share.of(desired)) else {
+    let Some(share) = candidate.in_force.min_available.iter().find(|share| left < share.of(desired)) else {
         return Ok(());
     };
     let at_once = match candidate.action(resolved) {
@@ -462,6 +508,11 @@ fn access(candidate: &Candidate<'_>, resolved: &Resolved) -> Result<(), Refusal>
         }
     }
     Ok(())
+}
+
+/// Whether so much is in trouble that it matters how many workloads there are.
+pub(super) fn may_be_a_storm(bounds: &Bounds, crowd: &Crowd, namespace: &str) -> bool {
+    storm::may_be(bounds.storm, crowd.in_namespace(namespace)) || storm::may_be(bounds.storm, crowd.in_all())
 }
 
 /// What will be done, in words.

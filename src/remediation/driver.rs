@@ -1,7 +1,8 @@
 //! The leader's work: one task that admits, and actions that run beside it.
 //!
 //! The loop looks (`Looker`), decides (`machine::next`), writes the record's status with the version it was decided on,
-//! and only then acts. Decisions are made one at a time, as looks come back; looks and actions run concurrently.
+//! and only then acts. Decisions are made one at a time, as looks come back, and take what they need of the limits at once;
+//! looks, writes and actions run concurrently, for one record one at a time.
 //! What is found written but not known to be done is looked into, never assumed. It is one file because the order of
 //! those steps is the point of it.
 
@@ -26,18 +27,20 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Change, Ledger, Looker, MEMORY, Mark, RecordCache, Scene, Seen, Side,
+    Asked, Change, Crowd, Kept, Ledger, Looker, MEMORY, Mark, RecordCache, Scene, Seen, Side,
     announce::Announcer,
+    archive::{Archive, ArchiveError, Archived, LEDGER},
+    checks,
     escalation::{self, Escalations},
     held::{Held, unseen_grace},
-    look::acted_at,
+    look::{PausesSeen, acted_at, namespace_of},
     machine::{self, Effect, Next},
     traces,
     world::{Evidence, Observed, PolicyNow, World},
 };
 use crate::{
     action::{self, Order, Outcome},
-    api::{ActionOutcome, Mode, ObjectKey, Phase, Remediation, RemediationApproval, RemediationStatus},
+    api::{ActionOutcome, Bounds, Mode, ObjectKey, Phase, Remediation, RemediationApproval, RemediationStatus},
     audit::{Audit, Event, What},
     clock::Clock,
     leader::{Handover, Term},
@@ -53,6 +56,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const SCENE_AGE: Duration = Duration::from_secs(1);
 /// So many looks are under way at a time.
 const LOOKS: usize = 32;
+/// How old the count of what is in trouble may be when it is decided on.
+const CROWD_AGE: Duration = Duration::from_millis(100);
 /// With less of the term left than this nothing is begun any more.
 const LEAST_TERM: Duration = Duration::from_secs(1);
 /// How often something that failed for want of an answer is tried again.
@@ -71,6 +76,8 @@ pub struct DriverSettings {
     pub action_timeout: Duration,
     /// How many remediations may run at once.
     pub max_concurrent: usize,
+    /// What bounds all policies together.
+    pub bounds: Bounds,
     /// How long a record is kept after its end.
     pub retention: Duration,
 }
@@ -109,12 +116,15 @@ pub enum DriverError {
     /// The records could not be read, so nothing is known, and nothing is done.
     #[error("the records cannot be listed, so nothing is done: {0}")]
     List(String),
+    /// What is kept of records that are gone could not be read, so the limits are not known, and nothing is done.
+    #[error("ConfigMap paramedic-ledger, which says what removed records did, cannot be read, so nothing is done: {0}")]
+    Kept(#[from] ArchiveError),
 }
 
 /// What came of something that ran beside the loop.
 enum Finding {
     /// What stands against acting, and when that was seen.
-    Scene(Box<Scene>, Evidence, Instant),
+    Scene(Box<Scene>, Evidence, PausesSeen, Instant),
     /// What the API answered to an action.
     Outcome(Outcome),
     /// Nothing was answered to an action, and why.
@@ -123,7 +133,29 @@ enum Finding {
     Looked(Outcome),
     Seen(Seen),
     Alert(Evidence),
+    /// What the API answered to the write of a decision.
+    Written(Box<(Decision, WriteAnswer)>),
+    /// What is kept now of records that are gone; an error: nobody knows, and it has to be read again.
+    Kept(Result<Archived, ArchiveError>),
     Failed,
+}
+
+/// What the API answered to the write of a status.
+type WriteAnswer = Result<kube::Result<Remediation>, tokio::time::error::Elapsed>;
+
+/// A decision that is being written down.
+struct Decision {
+    /// The status it was made on, and the one it leads to.
+    before: RemediationStatus,
+    after: RemediationStatus,
+    /// What is to be done once it is written.
+    effect: Effect,
+    /// When it was made, and on what version of the record.
+    at: Timestamp,
+    over: Option<String>,
+    /// What was done already.
+    #[cfg(feature = "chaos")]
+    done: Option<Outcome>,
 }
 
 impl Driver {
@@ -152,8 +184,15 @@ impl Driver {
             () = term.ended().cancelled() => return Ok(false),
             listed = self.list(now) => listed?,
         };
+        let archive = Archive::new(self.client.clone(), &self.looker.own_namespace);
+        let mut archived = None;
         let (ledger, shadow) = if self.protections.hold(Protection::LedgerFromList) {
-            Ledger::of(&listed, now)
+            let (mut ledger, shadow) = Ledger::of(&listed, now);
+            let read = archive.read().await?;
+            ledger.recall(read.kept.clone());
+            ledger.forget(now);
+            archived = Some(read);
+            (ledger, shadow)
         } else {
             Default::default()
         };
@@ -172,10 +211,16 @@ impl Driver {
             tasks: JoinSet::new(),
             started: HashMap::new(),
             unseen: HashMap::new(),
+            crowd: Crowd::default(),
+            counted_at: None,
             sweeping: None,
+            archive,
+            archived,
+            deleted: false,
         };
         desk.work(stop).await;
-        let clean = !desk.held.values().any(|held| held.phase() == Phase::Acting || held.in_doubt.is_some());
+        let under_way = |held: &Held| held.writing || held.phase() == Phase::Acting || held.in_doubt.is_some();
+        let clean = !desk.held.values().any(under_way);
         // Whoever leads next counts them, and tells of what failed.
         self.escalations.leave();
         desk.held.clear();
@@ -232,8 +277,16 @@ struct Desk<'a> {
     started: HashMap<tokio::task::Id, ObjectKey>,
     /// Since when a policy has been out of sight.
     unseen: HashMap<String, Timestamp>,
+    /// How much is in trouble, and when that was counted.
+    crowd: Crowd,
+    counted_at: Option<Instant>,
     /// The task that removes old records.
     sweeping: Option<tokio::task::Id>,
+    /// Where is kept what records did that are gone, and what is kept there as far as that is known.
+    archive: Archive,
+    archived: Option<Archived>,
+    /// A record was deleted that limits remember: that is to be kept.
+    deleted: bool,
 }
 
 impl Desk<'_> {
@@ -244,6 +297,9 @@ impl Desk<'_> {
         loop {
             for change in self.driver.records.take_changes() {
                 self.take_in(change);
+            }
+            if self.deleted && self.sweeping.is_none() {
+                self.sweep();
             }
             self.count();
             let stopping = stop.is_cancelled();
@@ -257,9 +313,7 @@ impl Desk<'_> {
                     () = self.attend(&key) => {}
                 }
                 while let Some(done) = self.tasks.try_join_next_with_id() {
-                    if !self.finish(done, &ended).await {
-                        return;
-                    }
+                    self.finish(done);
                 }
                 continue;
             }
@@ -268,11 +322,7 @@ impl Desk<'_> {
             tokio::select! {
                 biased;
                 () = ended.cancelled() => return,
-                Some(done) = self.tasks.join_next_with_id() => {
-                    if !self.finish(done, &ended).await {
-                        return;
-                    }
-                }
+                Some(done) = self.tasks.join_next_with_id() => self.finish(done),
                 () = self.driver.records.changed() => {}
                 Some(()) = OptionFuture::from((!stopping).then(|| stop.cancelled())) => {}
                 _ = sweep.tick() => self.sweep(),
@@ -333,6 +383,7 @@ impl Desk<'_> {
 
     /// What the record of this name did still counts, but not as the doing of the next one of that name.
     fn disown(&mut self, key: &ObjectKey, now: Instant) {
+        self.deleted |= self.ledger.remembers(key);
         self.shadow.disown(key);
         if self.ledger.disown(key) {
             self.wake_waiting(now);
@@ -358,7 +409,7 @@ impl Desk<'_> {
 
     fn nothing_to_write_down(&self) -> bool {
         let acting = |held: &Held| held.phase() == Phase::Acting && (held.busy || held.outcome.is_some());
-        !self.held.values().any(acting)
+        !self.held.values().any(|held| held.writing || acting(held))
     }
 
     /// Looks at one record, decides, and does what follows.
@@ -366,10 +417,11 @@ impl Desk<'_> {
         if !self.refresh(key).await {
             return;
         }
+        self.count_the_crowd();
         let Some(held) = self.held.get(key) else { return };
         match held.phase() {
             Phase::Acting => match held.outcome.clone() {
-                Some(outcome) => self.settle_outcome(key, outcome).await,
+                Some(outcome) => self.settle_outcome(key, outcome),
                 None => self.observe(key),
             },
             Phase::Verifying => {
@@ -391,10 +443,12 @@ impl Desk<'_> {
                 }
                 // Looks run beside each other, so that one that is slow keeps nobody else waiting; decisions do not.
                 let (looker, record) = (self.driver.looker.clone(), held.record.clone());
-                let by_approval = self.by_approval(&record);
+                let namespace = namespace_of(&record.spec, &held.status()).unwrap_or_default();
+                let workloads = checks::may_be_a_storm(&self.driver.settings.bounds, &self.crowd, &namespace);
+                let asked = Asked { consents: self.by_approval(&record), workloads };
                 self.spawn(key, async move {
-                    let (scene, evidence) = looker.scene(&record, by_approval).await;
-                    Finding::Scene(Box::new(scene), evidence, Instant::now())
+                    let (scene, evidence, pauses) = looker.scene(&record, asked).await;
+                    Finding::Scene(Box::new(scene), evidence, pauses, Instant::now())
                 });
             }
         }
@@ -451,8 +505,8 @@ impl Desk<'_> {
         }
     }
 
-    /// Decides, writes, and does what follows.
-    async fn settle(&mut self, key: &ObjectKey, observed: Observed, evidence: &Evidence) {
+    /// Decides, and has it written; what follows does so once that is done.
+    fn settle(&mut self, key: &ObjectKey, observed: Observed, evidence: &Evidence) {
         let now = self.driver.clock.now();
         let policy = match self.held.get(key) {
             Some(held) => self.policy_now(&held.record.spec.policy.uid.clone(), now),
@@ -470,53 +524,39 @@ impl Desk<'_> {
             ledger: &self.ledger,
             shadow: &self.shadow,
             max_concurrent: self.driver.settings.max_concurrent,
+            bounds: &self.driver.settings.bounds,
+            crowd: &self.crowd,
             audit: audit.as_deref(),
             protections: self.driver.protections,
         };
         let Next { status, effect } = machine::next(&held.record.spec, &before, &world, now);
+        if status == before {
+            self.follow(key, effect, now);
+            return;
+        }
         let record = held.record.clone();
-        if status != before {
-            self.enter(&record, &before, &status);
+        self.enter(&record, &before, &status);
+        let decision = Decision {
+            before,
+            after: status,
+            effect,
+            at: now,
+            over: record.metadata.resource_version.clone(),
             #[cfg(feature = "chaos")]
-            if effect == Effect::Act && !self.driver.protections.hold(Protection::JournalFirst) {
-                self.act_before_the_journal(key, record, &before, status).await;
-                return;
-            }
-            if !self.write(key, record, &before, status).await {
-                return;
-            }
-        }
-        self.follow(key, effect, now);
+            done: None,
+        };
+        self.write(key, record, decision);
     }
 
-    /// What must never be: for the test that shows why.
-    #[cfg(feature = "chaos")]
-    async fn act_before_the_journal(
-        &mut self,
-        key: &ObjectKey,
-        record: Remediation,
-        before: &RemediationStatus,
-        after: RemediationStatus,
-    ) {
-        let mut announced = record.clone();
-        announced.status = Some(after.clone());
-        let Some((action, order)) = order(key, &announced, self.driver.protections) else { return };
-        let outcome = action::execute(self.driver.client.clone(), action, &order).await;
-        if self.write(key, record, before, after).await
-            && let Some(held) = self.held.get_mut(key)
-        {
-            held.outcome = Some(outcome);
-            held.due = Instant::now();
-        }
-    }
-
-    async fn settle_outcome(&mut self, key: &ObjectKey, outcome: Outcome) {
+    fn settle_outcome(&mut self, key: &ObjectKey, outcome: Outcome) {
         let Outcome { outcome, message } = outcome;
-        self.settle(key, Observed::Outcome { outcome, message }, &Evidence::Unasked).await;
+        self.settle(key, Observed::Outcome { outcome, message }, &Evidence::Unasked);
     }
 
-    /// Takes what a new status takes from the limits, before it is written.
+    /// Takes what a new status takes from the limits, before it is written. Where that fails, what the record says is read
+    /// again.
     fn enter(&mut self, record: &Remediation, before: &RemediationStatus, after: &RemediationStatus) {
+        self.ledger.judge(record, after);
         let (Some(entry), Some(subject)) = (after.journal.last(), &after.subject) else { return };
         if after.journal.len() == before.journal.len() {
             return;
@@ -524,6 +564,7 @@ impl Desk<'_> {
         let mark = Mark {
             at: entry.started_at,
             policy: PolicyKey::from(&record.spec.policy),
+            namespace: entry.target.namespace.clone(),
             subject: subject.uid.clone(),
             target: entry.target.uid.clone(),
             step: entry.step,
@@ -532,33 +573,52 @@ impl Desk<'_> {
         if entry.outcome == ActionOutcome::DryRun { self.shadow.note(mark) } else { self.ledger.take(mark) }
     }
 
-    /// Writes a status over the very version it was decided on. `false`: it was not written, or nobody knows.
-    async fn write(
-        &mut self,
-        key: &ObjectKey,
-        mut record: Remediation,
-        before: &RemediationStatus,
-        after: RemediationStatus,
-    ) -> bool {
-        record.status = Some(after.clone());
-        record.metadata.managed_fields = None;
+    /// Writes a status over the very version it was decided on.
+    fn write(&mut self, key: &ObjectKey, mut record: Remediation, decision: Decision) {
         #[cfg(feature = "chaos")]
-        if !self.driver.protections.hold(Protection::CompareAndSwap)
-            && let Ok(Ok(current)) = timeout(WRITE_TIMEOUT, self.driver.api(key).get(&key.name)).await
-        {
-            record.metadata.resource_version = current.metadata.resource_version;
+        let (client, announced, protections) = (self.driver.client.clone(), record.clone(), self.driver.protections);
+        record.status = Some(decision.after.clone());
+        record.metadata.managed_fields = None;
+        let (api, name) = (self.driver.api(key), key.name.clone());
+        if let Some(held) = self.held.get_mut(key) {
+            held.writing = true;
         }
-        let params = PostParams::default();
-        let answer = timeout(WRITE_TIMEOUT, self.driver.api(key).replace_status(&key.name, &params, &record)).await;
+        #[cfg(feature = "chaos")]
+        let looked_for = key.clone();
+        self.spawn(key, async move {
+            #[cfg(feature = "chaos")]
+            let decision = without_protections(client, &looked_for, announced, decision, protections).await;
+            #[cfg(feature = "chaos")]
+            if !protections.hold(Protection::CompareAndSwap)
+                && let Ok(Ok(current)) = timeout(WRITE_TIMEOUT, api.get(&name)).await
+            {
+                record.metadata.resource_version = current.metadata.resource_version;
+            }
+            let params = PostParams::default();
+            let answer = timeout(WRITE_TIMEOUT, api.replace_status(&name, &params, &record)).await;
+            Finding::Written(Box::new((decision, answer)))
+        });
+    }
+
+    /// What follows from the API's answer to the write of a decision.
+    fn take_answer(&mut self, key: &ObjectKey, decision: Decision, answer: WriteAnswer) {
         match answer {
             Ok(Ok(written)) => {
-                self.written(key, written, before, &after);
-                true
+                self.written(key, &written, &decision.before, &decision.after);
+                // Something was heard of it meanwhile that has to be looked into first.
+                if self.held.get(key).is_some_and(|held| held.stale) {
+                    return;
+                }
+                #[cfg(feature = "chaos")]
+                if let Some(held) = self.held.get_mut(key).filter(|_| decision.done.is_some()) {
+                    held.outcome = decision.done;
+                    return;
+                }
+                self.follow(key, decision.effect, decision.at);
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
                 // What was taken is kept until it is known what the record says.
                 self.unsure(key, Duration::ZERO);
-                false
             }
             failed => {
                 let (reason, why) = match &failed {
@@ -568,11 +628,10 @@ impl Desk<'_> {
                 self.driver.metrics.api_error("update", reason);
                 warn!(remediation = %key, why, "its status was not written; it is read again first");
                 self.unsure(key, RETRY);
-                let begins = after.journal.len() > before.journal.len();
+                let begins = decision.after.journal.len() > decision.before.journal.len();
                 if let Some(held) = self.held.get_mut(key).filter(|_| begins && may_be_carried_out(&failed)) {
-                    held.doubt(Instant::now());
+                    held.doubt(decision.over, Instant::now());
                 }
-                false
             }
         }
     }
@@ -580,7 +639,7 @@ impl Desk<'_> {
     fn written(
         &mut self,
         key: &ObjectKey,
-        written: Remediation,
+        written: &Remediation,
         before: &RemediationStatus,
         after: &RemediationStatus,
     ) {
@@ -600,16 +659,16 @@ impl Desk<'_> {
                 reason = after.reason.map(crate::api::Reason::as_str), message = after.message, trace = written.spec.trace_id(),
                 "decided");
             driver.metrics.transition(after.phase, after.reason);
-            driver.announcer.announce(&written, before, after);
+            driver.announcer.announce(written, before, after);
         }
-        self.tell(&written, before, after);
+        self.tell(written, before, after);
         if driver.traces.is_on() {
-            for span in traces::spans(&written, before, after) {
+            for span in traces::spans(written, before, after) {
                 driver.traces.tell(span);
             }
         }
         if let Some(entry) = entry {
-            driver.metrics.action(action_name(&written, entry.step), entry.outcome);
+            driver.metrics.action(action_name(written, entry.step), entry.outcome);
         }
         let received_at = written.spec.alert.received_at;
         if after.phase == Phase::Acting && after.journal.len() == 1 {
@@ -619,11 +678,14 @@ impl Desk<'_> {
             driver.metrics.recovered(&written.spec.policy.to_string(), since(received_at, driver.clock.now()));
         }
         if after.phase.is_terminal() {
-            driver.escalations.ended(&written, driver.clock.now());
+            driver.escalations.ended(written, driver.clock.now());
             self.held.remove(key);
         } else if let Some(held) = self.held.get_mut(key) {
-            held.record = written;
-            held.stale = false;
+            // A watch may have brought a newer version already.
+            let due = held.due;
+            if held.merge(written, Instant::now()) {
+                held.due = due;
+            }
             held.in_doubt = None;
             held.outcome = None;
             held.unanswered = None;
@@ -681,6 +743,7 @@ impl Desk<'_> {
         let Some(record) = self.held.get(key).map(|held| held.record.clone()) else { return };
         let (protections, audit) = (self.driver.protections, self.driver.audit.clone());
         let (looker, clock, told) = (self.driver.looker.clone(), self.driver.clock.clone(), self.driver.traces.clone());
+        let pauses = self.held.get(key).map(|held| held.pauses.clone()).unwrap_or_default();
         self.spawn(key, async move {
             let Some((action, order)) = order(&looked_for, &record, protections) else { return Finding::Failed };
             let not_begun = |why: String| {
@@ -692,7 +755,7 @@ impl Desk<'_> {
             }
             // The decision was made on a look that may be seconds old by now.
             if protections.hold(Protection::Pause) {
-                match looker.paused(&record).await {
+                match looker.paused(&record, &pauses).await {
                     Ok(None) => {}
                     Ok(Some(pause)) => return not_begun(pause),
                     Err(unknown) => return not_begun(format!("whether it is paused is not known: {}", unknown.why)),
@@ -746,12 +809,8 @@ impl Desk<'_> {
         }
     }
 
-    /// Takes in what came of a task. `false`: the term ended meanwhile.
-    async fn finish(
-        &mut self,
-        done: Result<(tokio::task::Id, Finding), tokio::task::JoinError>,
-        ended: &CancellationToken,
-    ) -> bool {
+    /// Takes in what came of a task.
+    fn finish(&mut self, done: Result<(tokio::task::Id, Finding), tokio::task::JoinError>) {
         let (id, finding) = match done {
             Ok((id, finding)) => (id, finding),
             Err(error) => {
@@ -761,14 +820,23 @@ impl Desk<'_> {
         };
         if self.sweeping == Some(id) {
             self.sweeping = None;
+            if let Finding::Kept(kept) = finding {
+                self.recall(kept);
+            }
+            return;
         }
-        let Some(key) = self.started.remove(&id) else { return true };
+        let Some(key) = self.started.remove(&id) else { return };
         let (now, seen_now) = (self.driver.clock.now(), Instant::now());
-        let Some(held) = self.held.get_mut(&key) else { return true };
+        let Some(held) = self.held.get_mut(&key) else { return };
         held.busy = false;
+        held.writing = false;
         held.due = seen_now;
         match finding {
-            Finding::Failed => held.put_off(RETRY),
+            Finding::Written(written) => {
+                let (decision, answer) = *written;
+                self.take_answer(&key, decision, answer);
+            }
+            Finding::Kept(_) | Finding::Failed => held.put_off(RETRY),
             // Attended to next; until it is written, it is kept.
             Finding::Outcome(outcome) => held.outcome = Some(outcome),
             Finding::Unanswered(why) => {
@@ -779,43 +847,51 @@ impl Desk<'_> {
                 Some(outcome) => held.outcome = Some(outcome),
                 None => held.put_off(RETRY * 2),
             },
-            Finding::Scene(scene, evidence, seen_at) => {
+            Finding::Scene(scene, evidence, pauses, seen_at) => {
+                held.pauses = pauses;
                 let fresh = seen_now.saturating_duration_since(seen_at) <= SCENE_AGE;
                 if !held.stale
                     && fresh
                     && matches!(held.phase(), Phase::Pending | Phase::Waiting | Phase::AwaitingApproval)
                 {
-                    tokio::select! {
-                        biased;
-                        () = ended.cancelled() => return false,
-                        () = self.settle(&key, Observed::Scene(scene), &evidence) => {}
-                    }
+                    self.settle(&key, Observed::Scene(scene), &evidence);
                 }
             }
             Finding::Seen(seen) => {
                 let seen = self.weigh(&key, seen);
-                let Some(held) = self.held.get_mut(&key) else { return true };
+                let Some(held) = self.held.get_mut(&key) else { return };
                 if held.phase() == Phase::Verifying && !held.stale {
                     let evidence = seen.evidence.clone();
                     let recovery = held.recovery(seen, now);
-                    tokio::select! {
-                        biased;
-                        () = ended.cancelled() => return false,
-                        () = self.settle(&key, Observed::Recovery(recovery), &evidence) => {}
-                    }
+                    self.settle(&key, Observed::Recovery(recovery), &evidence);
                 }
             }
             Finding::Alert(evidence) => {
                 if held.phase() == Phase::Observing && !held.stale {
-                    tokio::select! {
-                        biased;
-                        () = ended.cancelled() => return false,
-                        () = self.settle(&key, Observed::Nothing, &evidence) => {}
-                    }
+                    self.settle(&key, Observed::Nothing, &evidence);
                 }
             }
         }
-        true
+    }
+
+    /// Takes in what is kept of records that are gone: by this leader, by another one, or by a write whose answer was lost.
+    fn recall(&mut self, kept: Result<Archived, ArchiveError>) {
+        match kept {
+            Ok(archived) => {
+                self.ledger.recall(archived.kept.clone());
+                // What was only read does not have yet what is to be kept.
+                self.deleted |= self.archived.is_none();
+                self.archived = Some(archived);
+            }
+            Err(error) => {
+                self.driver.metrics.api_error("update", error.reason());
+                warn!(
+                    why = chain(&error),
+                    "what removed records did was not written into ConfigMap {LEDGER}; it is tried again, and no record is removed before"
+                );
+                self.archived = None;
+            }
+        }
     }
 
     /// Where only notices speak, another record's newer alert about the same subject says that it is not well.
@@ -844,6 +920,15 @@ impl Desk<'_> {
     fn wake_waiting(&mut self, now: Instant) {
         for held in self.held.values_mut().filter(|held| held.waits_for_room()) {
             held.due = held.due.min(now);
+        }
+    }
+
+    /// How much is in trouble; with many open records it is not counted anew for each of them.
+    fn count_the_crowd(&mut self) {
+        let now = Instant::now();
+        if self.counted_at.is_none_or(|at| now.duration_since(at) >= CROWD_AGE) {
+            self.crowd = Crowd::of(self.held.values().map(|held| &held.record));
+            self.counted_at = Some(now);
         }
     }
 
@@ -890,19 +975,42 @@ impl Desk<'_> {
         if self.sweeping.is_some() {
             return;
         }
+        self.deleted = false;
         let retention = SignedDuration::try_from(self.driver.settings.retention).unwrap_or(SignedDuration::MAX);
         let index = self.driver.records.index();
-        let old = index.ended_before(now.saturating_sub(retention).unwrap_or(now)).into_iter();
-        let old: Vec<_> = old.map(|key| (self.driver.api(&key), index.resource_version(&key), key)).collect();
-        if !old.is_empty() {
-            let (client, audit) = (self.driver.client.clone(), self.driver.audit.clone());
-            self.sweeping = Some(self.tasks.spawn(remove(client, old, audit)).id());
+        let old = index.ended_before(now.saturating_sub(retention).unwrap_or(now));
+        let gone = |key: &ObjectKey| old.contains(key) || !(self.held.contains_key(key) || index.contains(key));
+        let kept = self.ledger.kept(gone, now);
+        let is_kept = self.archived.as_ref().is_some_and(|archived| archived.kept == kept);
+        if old.is_empty() && is_kept {
+            return;
         }
+        let old: Vec<_> =
+            old.into_iter().map(|key| (self.driver.api(&key), index.resource_version(&key), key)).collect();
+        let (client, audit) = (self.driver.client.clone(), self.driver.audit.clone());
+        let (archive, archived) = (self.archive.clone(), self.archived.clone());
+        self.sweeping = Some(self.tasks.spawn(keep_and_remove(client, archive, archived, kept, old, audit)).id());
     }
 }
 
-/// Removes records, each only as it was seen, and what people said to their plans.
-async fn remove(client: Client, old: Vec<(Api<Remediation>, Option<String>, ObjectKey)>, audit: Audit) -> Finding {
+/// Keeps what is to be kept, and only then removes records, each only as it was seen, and what people said to their plans.
+async fn keep_and_remove(
+    client: Client,
+    archive: Archive,
+    archived: Option<Archived>,
+    kept: Kept,
+    old: Vec<(Api<Remediation>, Option<String>, ObjectKey)>,
+    audit: Audit,
+) -> Finding {
+    let Some(archived) = archived else { return Finding::Kept(archive.read().await) };
+    let archived = if archived.kept == kept {
+        archived
+    } else {
+        match archive.write(kept, archived).await {
+            Ok(archived) => archived,
+            failed => return Finding::Kept(failed),
+        }
+    };
     let mut removed = BTreeSet::new();
     for (api, resource_version, key) in old {
         let preconditions = Some(Preconditions { resource_version, uid: None });
@@ -919,7 +1027,7 @@ async fn remove(client: Client, old: Vec<(Api<Remediation>, Option<String>, Obje
         }
     }
     remove_approvals(&client, &removed).await;
-    Finding::Failed
+    Finding::Kept(Ok(archived))
 }
 
 /// Removes what people said to the plans of records that are no more. What fails stays; it counts for nothing.
@@ -946,8 +1054,9 @@ fn is_open(record: &Remediation) -> bool {
 
 /// Whether a limit can still ask for what this record did.
 fn is_remembered(record: &Remediation, now: Timestamp) -> bool {
-    let journal = record.status.iter().flat_map(|status| &status.journal);
-    journal.into_iter().any(|entry| now.duration_since(entry.started_at) <= MEMORY)
+    let Some(status) = &record.status else { return false };
+    let mut times = status.journal.iter().map(|entry| entry.started_at).chain(status.ended_at);
+    !status.journal.is_empty() && times.any(|time| now.duration_since(time) <= MEMORY)
 }
 
 /// Whether a write with this answer may have been carried out, or be so later. A request that is refused as wrong is not.
@@ -965,6 +1074,24 @@ fn order<'a>(
     let step = record.spec.steps.get(usize::try_from(entry.step).ok()?)?;
     let uid = record.metadata.uid.as_deref().unwrap_or_default();
     Some((step.action()?, Order { record: key, uid, entry, protections }))
+}
+
+/// What must never be: for the tests that show why.
+#[cfg(feature = "chaos")]
+async fn without_protections(
+    client: Client,
+    key: &ObjectKey,
+    mut record: Remediation,
+    mut decision: Decision,
+    protections: Protections,
+) -> Decision {
+    if decision.effect == Effect::Act && !protections.hold(Protection::JournalFirst) {
+        record.status = Some(decision.after.clone());
+        if let Some((action, order)) = order(key, &record, protections) {
+            decision.done = Some(action::execute(client, action, &order).await);
+        }
+    }
+    decision
 }
 
 /// The line of the audit log without which an action does not begin.

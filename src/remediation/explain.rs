@@ -24,7 +24,7 @@ pub fn explain(spec: &RemediationSpec, status: &RemediationStatus, world: &World
     let next = machine::next(spec, status, world, now);
     let checks = match (world.policy, &world.observed) {
         (PolicyNow::InForce(policy), Observed::Scene(scene)) => {
-            let in_force = InForce::of(spec, policy);
+            let in_force = InForce::of(spec, policy, world.bounds);
             checks::made(&Candidate::of(spec, status, world, &in_force, scene, now))
         }
         _ => Vec::new(),
@@ -83,6 +83,7 @@ mod tests {
         insta::assert_snapshot!(figures.join("\n"), @r#"
         pause: no Pause is in force
         audit: nothing keeps the audit log from being written
+        schedule: at any time
         evidence: the alert fires
         target: Pod shop/cart-1 (uid uid-cart-1) of Deployment shop/cart
         opted out: no paramedic.dev/disabled on target, subject or namespace
@@ -92,6 +93,9 @@ mod tests {
         priority: no other policy of a higher priority answers the alert
         subject lock: nothing else runs on Deployment shop/cart
         cooldown: no other remediation acted on Deployment shop/cart lately; its cooldown is 10m
+        given up: 0 of 3 failures in a row, 0 of 5 recurrences in 4h
+        breaker: 0 of the last 0 failed; it opens at 50% of at least 5 in 1h
+        storm: 0 workloads are in trouble in namespace shop, 0 in the cluster; a storm is 50%, and 10 at least
         concurrency: 0 of 1 run for the policy, 0 of 10 in all
         availability: 3 of 3 pods are ready, and the action ends one of them; minAvailable 50% asks for 2
         rollout: 3 of 3 pods are of the current template

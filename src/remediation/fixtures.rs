@@ -10,18 +10,18 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::{
-    Access, Consent, Consents, Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow, QueryNow,
-    Recovery, Scene, Seen, SiblingNow, World,
+    Access, Consent, Consents, Crowd, Effect, Evidence, Ledger, Mark, Next, Observed, PauseUnknown, PolicyNow,
+    QueryNow, Recovery, Scene, Seen, SiblingNow, Workloads, World,
     machine::{self},
 };
 use crate::{
     action::{self, Right},
     alert::{Fingerprint, Labels},
     api::{
-        ActionOutcome, AlertPhase, AlertRecord, AlertStatus, Approval, CountOrPercent, Decision, JournalEntry, Limits,
-        Mode, ObjectKey, ObjectRef, Phase, PositiveDuration, Rate, Reason, Remediation, RemediationPolicy,
-        RemediationPolicySpec, RemediationSpec, RemediationStatus, RestartMethod, RestartPod, RolloutRestart, Sibling,
-        Step, TargetKind, TargetSpec, Verify,
+        ActionOutcome, AlertPhase, AlertRecord, AlertStatus, Approval, Bounds, CountOrPercent, Decision, JournalEntry,
+        Limits, Mode, ObjectKey, ObjectRef, Phase, PolicyLimits, PositiveDuration, Rate, Reason, Remediation,
+        RemediationPolicy, RemediationPolicySpec, RemediationSpec, RemediationStatus, RestartMethod, RestartPod,
+        RolloutRestart, Schedule, Sibling, Step, TargetKind, TargetSpec, Verify,
     },
     policy::Policy,
     target::{Health, Pods, Resolved, Rollout, Unresolved, Workload, WorkloadState},
@@ -118,6 +118,7 @@ pub(crate) fn resolved(pod_name: &str) -> Resolved {
             },
             resource_version: Some("1".to_owned()),
             opted_out: false,
+            resumed_at: None,
         },
         pods: Pods { ready: names.iter().map(|name| format!("uid-{name}")).collect(), names, ending: Vec::new() },
         opted_out: None,
@@ -142,7 +143,8 @@ pub(crate) fn a_policy(name: &str) -> PolicyFixture {
         target: TargetSpec { kind: TargetKind::Pod, allow_scrape_target: false },
         service_account_name: None,
         steps: vec![restart_pod(), rollout_restart()],
-        limits: Limits::default(),
+        limits: PolicyLimits::default(),
+        schedule: Schedule::default(),
         approval: Approval::default(),
         priority: 0,
         on_failure: None,
@@ -184,7 +186,19 @@ impl PolicyFixture {
     }
 
     pub(crate) fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
-        change(&mut self.spec.limits);
+        let mut limits = self.spec.limits.or(&PolicyLimits::default());
+        change(&mut limits);
+        self.spec.limits = limits.into();
+        self
+    }
+
+    /// Its limits, our defaults filled in.
+    pub(crate) fn all_limits(&self) -> Limits {
+        self.spec.limits.or(&PolicyLimits::default())
+    }
+
+    pub(crate) fn schedule(mut self, yaml: &str) -> Self {
+        self.spec.schedule = serde_saphyr::from_str(yaml).unwrap();
         self
     }
 
@@ -240,7 +254,8 @@ pub(crate) fn a_record_of(policy: &Policy) -> RecordFixture {
         service_account_name: policy.spec.service_account_name.clone(),
         namespaces: policy.namespaces.clone(),
         steps: policy.spec.steps.clone(),
-        limits: policy.spec.limits.clone(),
+        limits: policy.limits.clone(),
+        schedule: policy.spec.schedule.clone(),
         approval: policy.spec.approval,
         priority: policy.spec.priority,
         outranked_by: Vec::new(),
@@ -413,6 +428,7 @@ pub(crate) fn a_mark(started: i64) -> Mark {
     Mark {
         at: at(started),
         policy: PolicyKey::from(&a_policy("restart-cart").build().reference),
+        namespace: "shop".to_owned(),
         subject: "uid-cart".to_owned(),
         target: "uid-cart-1".to_owned(),
         step: 0,
@@ -472,6 +488,9 @@ pub(crate) fn a_world() -> WorldFixture {
         max_concurrent: 10,
         audit: None,
         siblings: Vec::new(),
+        workloads: None,
+        bounds: Bounds::default(),
+        crowd: Crowd::default(),
     }
 }
 
@@ -490,6 +509,9 @@ pub(crate) struct WorldFixture {
     pub(crate) max_concurrent: usize,
     pub(crate) audit: Option<String>,
     pub(crate) siblings: Vec<SiblingNow>,
+    pub(crate) workloads: Option<Workloads>,
+    pub(crate) bounds: Bounds,
+    pub(crate) crowd: Crowd,
 }
 
 impl WorldFixture {
@@ -605,6 +627,26 @@ impl WorldFixture {
         self
     }
 
+    /// What an administrator says.
+    pub(crate) fn bounds(mut self, change: impl FnOnce(&mut Bounds)) -> Self {
+        change(&mut self.bounds);
+        self
+    }
+
+    /// These records are open as well.
+    pub(crate) fn among<'a>(mut self, records: impl IntoIterator<Item = &'a RecordFixture>) -> Self {
+        let objects: Vec<Remediation> = records.into_iter().map(RecordFixture::object).collect();
+        self.crowd = Crowd::of(&objects);
+        self
+    }
+
+    /// So many workloads there are, in the namespace and in all.
+    pub(crate) fn workloads(mut self, in_namespace: Result<usize, &str>, in_all: Result<usize, &str>) -> Self {
+        let said = |number: Result<usize, &str>| number.map_err(str::to_owned);
+        self.workloads = Some(Workloads { in_namespace: said(in_namespace), in_all: said(in_all) });
+        self
+    }
+
     /// The API server says that to every right.
     pub(crate) fn access(mut self, answer: &Access) -> Self {
         self.access.values_mut().for_each(|access| *access = answer.clone());
@@ -657,8 +699,8 @@ impl WorldFixture {
     pub(crate) fn with<T>(&self, key: &ObjectKey, then: impl FnOnce(&World<'_>) -> T) -> T {
         let scene = || {
             let (siblings, pause, target) = (self.siblings.clone(), self.pause.clone(), self.target.clone());
-            let (access, consents) = (self.access.clone(), self.consents.clone());
-            Observed::Scene(Box::new(Scene { siblings, pause, target, access, consents }))
+            let (access, consents, workloads) = (self.access.clone(), self.consents.clone(), self.workloads.clone());
+            Observed::Scene(Box::new(Scene { siblings, pause, target, access, consents, workloads }))
         };
         let world = World {
             key,
@@ -669,6 +711,8 @@ impl WorldFixture {
             ledger: &self.ledger,
             shadow: &self.shadow,
             max_concurrent: self.max_concurrent,
+            bounds: &self.bounds,
+            crowd: &self.crowd,
             audit: self.audit.as_deref(),
             protections: crate::protections::Protections::default(),
         };

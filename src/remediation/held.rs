@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     index::is_older,
+    look::PausesSeen,
     world::{Recovery, Seen},
 };
 use crate::{
@@ -23,6 +24,8 @@ pub(super) struct Held {
     pub(super) due: Instant,
     /// Something is under way for it.
     pub(super) busy: bool,
+    /// What is under way is the write of a decision.
+    pub(super) writing: bool,
     /// The outcome of its action, until it is written.
     pub(super) outcome: Option<Outcome>,
     /// Its action got no answer: since when it may no longer have an effect that nobody saw, and what was said instead.
@@ -35,6 +38,8 @@ pub(super) struct Held {
     pub(super) quiet_for: Option<SignedDuration>,
     /// What is known may not be what is written: it has to be read again first.
     pub(super) stale: bool,
+    /// How far the pauses were seen when it was looked at last.
+    pub(super) pauses: PausesSeen,
     /// A write that began an action got no answer.
     pub(super) in_doubt: Option<Doubt>,
 }
@@ -55,12 +60,14 @@ impl Held {
             record,
             due,
             busy: false,
+            writing: false,
             outcome: None,
             unanswered: None,
             unknown_since: None,
             good_since: None,
             quiet_for: None,
             stale: false,
+            pauses: PausesSeen::default(),
             in_doubt: None,
         }
     }
@@ -180,9 +187,9 @@ impl Held {
 }
 
 impl Held {
-    /// A write that began an action got no answer; it was given up now.
-    pub(super) fn doubt(&mut self, now: Instant) {
-        self.in_doubt = Some(Doubt { over: self.record.metadata.resource_version.clone(), since: now });
+    /// A write over that version, that began an action, got no answer; it was given up now.
+    pub(super) fn doubt(&mut self, over: Option<String>, now: Instant) {
+        self.in_doubt = Some(Doubt { over, since: now });
     }
 
     /// Whether this, read from the API server at that time, is the outcome of a write without an answer, or there is no

@@ -3,9 +3,18 @@
 //! It is built from the records of a LIST and grows from then on by the leader's own decisions, never by what a watch
 //! brings, as a watch can lag. Only what a limit can still ask for is kept: nothing older than [`MEMORY`].
 
+mod kept;
+mod verdicts;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    kept::{Kept, MOST_KEPT, Unreadable},
+    verdicts::Verdict,
+};
 
 use crate::{
     api::{ActionOutcome, Limits, ObjectKey, Phase, Rate, Remediation},
@@ -22,12 +31,15 @@ pub const LADDER_WINDOW: SignedDuration = SignedDuration::from_hours(1);
 pub const STILL_LISTED: SignedDuration = SignedDuration::from_mins(2);
 
 /// One action that counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Mark {
     /// When it was written down.
     pub at: Timestamp,
     /// Under which policy.
     pub policy: PolicyKey,
+    /// In which namespace.
+    pub namespace: String,
     /// On which subject, by UID.
     pub subject: String,
     /// On which target, by UID.
@@ -36,6 +48,17 @@ pub struct Mark {
     pub step: u32,
     /// For which record.
     pub record: ObjectKey,
+}
+
+/// Whose rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The policy's.
+    Policy,
+    /// The namespace's, of all policies.
+    Namespace,
+    /// That of everything.
+    All,
 }
 
 /// Which limit stands against acting, and until when, where that is known.
@@ -59,6 +82,31 @@ pub enum Limited {
         until: Timestamp,
         /// Which rate.
         rate: Rate,
+        /// Whose.
+        whose: Whose,
+    },
+    /// What the policy did to the subject failed so many times in a row.
+    Failing {
+        /// When it may try again.
+        until: Timestamp,
+        /// How many times.
+        failures: usize,
+    },
+    /// What the policy did to the subject did not help for long, so many times.
+    Recurring {
+        /// When it may try again.
+        until: Timestamp,
+        /// How many times.
+        times: usize,
+    },
+    /// Too much of what the policy does fails.
+    Broken {
+        /// When it may try again.
+        until: Timestamp,
+        /// How many failed.
+        failed: usize,
+        /// Of how many.
+        ended: usize,
     },
     /// As many of the policy's remediations run as may.
     PolicyConcurrency {
@@ -104,6 +152,8 @@ pub struct Ledger {
     running: BTreeMap<String, Run>,
     /// In order of time.
     marks: VecDeque<Mark>,
+    /// In order of time. `DryRun` has none: nobody knows what would have come of it.
+    verdicts: VecDeque<Verdict>,
 }
 
 impl Ledger {
@@ -124,6 +174,7 @@ impl Ledger {
     pub fn reconcile(&mut self, record: &Remediation, side: Side) {
         let key = ObjectKey::of(record);
         self.marks.retain(|mark| mark.record != key);
+        self.verdicts.retain(|verdict| verdict.record != key);
         self.running.retain(|_, run| run.record != key);
         let Some(status) = &record.status else { return };
         let Some(subject) = status.subject.as_ref().map(|subject| subject.uid.clone()) else { return };
@@ -132,11 +183,15 @@ impl Ledger {
             self.note(Mark {
                 at: entry.started_at,
                 policy: policy.clone(),
+                namespace: entry.target.namespace.clone(),
                 subject: subject.clone(),
                 target: entry.target.uid.clone(),
                 step: entry.step,
                 record: key.clone(),
             });
+        }
+        if side == Side::Real {
+            self.judge(record, status);
         }
         if side == Side::Real && status.phase.is_running() {
             let target = status.target.as_ref().map(|target| target.uid.clone()).unwrap_or_default();
@@ -144,9 +199,18 @@ impl Ledger {
         }
     }
 
+    /// Whether a limit may still ask for what this record did.
+    pub fn remembers(&self, record: &ObjectKey) -> bool {
+        self.marks.iter().any(|mark| mark.record == *record)
+            || self.verdicts.iter().any(|verdict| verdict.record == *record)
+    }
+
     /// Takes what a record that runs has taken, if that is not known yet. For what a watch brings, which may only ever add
-    /// to what is taken: it can lag.
+    /// to what is taken: it can lag. But what has ended stays as it is, however late that is seen.
     pub fn adopt(&mut self, record: &Remediation) {
+        if record.status.as_ref().is_some_and(|status| status.phase.is_terminal()) {
+            return self.reconcile(record, Side::Real);
+        }
         let Some(status) = record.status.as_ref().filter(|status| status.phase.is_running()) else { return };
         let Some(subject) = &status.subject else { return };
         if !self.running.contains_key(&subject.uid) {
@@ -157,9 +221,12 @@ impl Ledger {
     /// A record was deleted: what it did still counts, but is nobody's own any more. A new record of its name is another
     /// one. Gives whether a subject became free.
     pub fn disown(&mut self, record: &ObjectKey) -> bool {
-        let nobody = ObjectKey { namespace: record.namespace.clone(), name: format!("{} (deleted)", record.name) };
+        let nobody = self.nobody(record);
         for mark in self.marks.iter_mut().filter(|mark| mark.record == *record) {
             mark.record = nobody.clone();
+        }
+        for verdict in self.verdicts.iter_mut().filter(|verdict| verdict.record == *record) {
+            verdict.record = nobody.clone();
         }
         self.follow(record, Phase::Cancelled)
     }
@@ -168,6 +235,9 @@ impl Ledger {
     pub fn forget(&mut self, now: Timestamp) {
         while self.marks.front().is_some_and(|mark| now.duration_since(mark.at) > MEMORY) {
             self.marks.pop_front();
+        }
+        while self.verdicts.front().is_some_and(|verdict| now.duration_since(verdict.at) > MEMORY) {
+            self.verdicts.pop_front();
         }
     }
 
@@ -210,6 +280,13 @@ impl Ledger {
         self.marks.iter().filter(|mark| mark.policy == *policy && after(mark.at, per) > now).count()
     }
 
+    /// How many actions of all policies are in the window: in a namespace, or in all.
+    pub fn used_of_all(&self, namespace: Option<&str>, rate: Rate, now: Timestamp) -> usize {
+        let per = rate.per.signed();
+        let there = |mark: &&Mark| namespace.is_none_or(|namespace| mark.namespace == namespace);
+        self.marks.iter().filter(there).filter(|mark| after(mark.at, per) > now).count()
+    }
+
     /// Whether fewer of the policy's remediations run than may, and fewer in all.
     pub fn concurrency(
         &self,
@@ -230,18 +307,30 @@ impl Ledger {
 
     /// Whether the policy has a slot left in its window.
     pub fn rate(&self, policy: &PolicyKey, rate: Rate, now: Timestamp) -> Result<(), Limited> {
+        self.slot(|mark| mark.policy == *policy, rate, Whose::Policy, now)
+    }
+
+    /// Whether a namespace has a slot left in its window.
+    pub fn rate_in(&self, namespace: &str, rate: Rate, now: Timestamp) -> Result<(), Limited> {
+        self.slot(|mark| mark.namespace == namespace, rate, Whose::Namespace, now)
+    }
+
+    /// Whether there is a slot left in the window of everything.
+    pub fn rate_in_all(&self, rate: Rate, now: Timestamp) -> Result<(), Limited> {
+        self.slot(|_| true, rate, Whose::All, now)
+    }
+
+    fn slot(&self, counts: impl Fn(&Mark) -> bool, rate: Rate, whose: Whose, now: Timestamp) -> Result<(), Limited> {
         let per = rate.per.signed();
         let actions = usize::try_from(rate.actions).unwrap_or(usize::MAX);
-        let in_window: Vec<Timestamp> = self
-            .marks
-            .iter()
-            .filter(|mark| mark.policy == *policy && after(mark.at, per) > now)
-            .map(|mark| mark.at)
-            .collect();
+        let in_window: Vec<Timestamp> =
+            self.marks.iter().filter(|mark| after(mark.at, per) > now && counts(mark)).map(|mark| mark.at).collect();
         match in_window.len().checked_sub(actions) {
             None => Ok(()),
             // The slot that is free first is that of the oldest action after whose end fewer than the limit are left.
-            Some(over) => Err(Limited::Rate { until: in_window.get(over).map_or(now, |at| after(*at, per)), rate }),
+            Some(over) => {
+                Err(Limited::Rate { until: in_window.get(over).map_or(now, |at| after(*at, per)), rate, whose })
+            }
         }
     }
 

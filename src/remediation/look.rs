@@ -3,16 +3,23 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::future::{OptionFuture, join_all};
+use futures::{
+    FutureExt,
+    future::{OptionFuture, join_all},
+};
 use jiff::Timestamp;
-use kube::{Api, Client, api::ListParams, core::DeserializeGuard};
+use kube::{
+    Api, Client,
+    api::{ListParams, ObjectList, VersionMatch},
+    core::DeserializeGuard,
+};
 use tokio::time::timeout;
 
 use super::{
     Consent, Consents, Reviewer,
     ask::{self, Answers},
     evidence::{self, LivingSubject},
-    world::{Access, Evidence, PauseUnknown, Scene, Seen, SiblingNow},
+    world::{Access, Evidence, PauseUnknown, Scene, Seen, SiblingNow, Workloads},
 };
 use crate::{
     action::{self, Right},
@@ -22,7 +29,7 @@ use crate::{
     },
     clients::Monitors,
     clock::Clock,
-    target::{Health, Lookup, Pods, Resolved, Resolver, Unresolved, WorkloadState},
+    target::{Census, Health, Lookup, Pods, Resolved, Resolver, Unresolved, WorkloadState},
 };
 
 /// How long the API has for all that is asked about one record at a time.
@@ -37,6 +44,8 @@ pub struct Looker {
     pub reviewer: Reviewer,
     /// Who can be asked about the alerts of each source.
     pub monitors: Arc<BTreeMap<String, Monitors>>,
+    /// Counts workloads.
+    pub census: Census,
     /// Paramedic's own namespace, where a Pause may be for the whole cluster.
     pub own_namespace: String,
     /// The namespaces that nobody may touch.
@@ -47,19 +56,37 @@ pub struct Looker {
     pub clock: Clock,
 }
 
+/// What is asked beside what is always asked, for a record whose limits care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// What people said to its plans: somebody has to approve.
+    pub consents: bool,
+    /// How many workloads there are: so many are in trouble that it matters.
+    pub workloads: bool,
+}
+
+/// How far the pauses were seen, as the resourceVersion of the list of each namespace.
+#[derive(Clone, Debug, Default)]
+pub struct PausesSeen(BTreeMap<String, String>);
+
 impl Looker {
-    /// What stands against acting beside the limits, and whether the alert fires; all asked at once. `by_approval`:
-    /// whether somebody has to approve.
-    pub async fn scene(&self, record: &Remediation, by_approval: bool) -> (Scene, Evidence) {
+    /// What stands against acting beside the limits, and whether the alert fires; all asked at once.
+    pub async fn scene(&self, record: &Remediation, asked: Asked) -> (Scene, Evidence, PausesSeen) {
         let status = record.status.clone().unwrap_or_default();
-        let (pause, evidence, (target, access), siblings, consents) = tokio::join!(
-            self.pause(&record.spec, &status),
-            self.alert(&record.spec, &status),
-            self.permitted_target(&record.spec, &status),
-            self.siblings(&record.spec),
-            self.consents(record, by_approval)
+        let nothing = PausesSeen::default();
+        let (pause, evidence, (target, access), siblings, consents, workloads) = tokio::join!(
+            self.pause(&record.spec, &status, &nothing).boxed(),
+            self.alert(&record.spec, &status).boxed(),
+            self.permitted_target(&record.spec, &status).boxed(),
+            self.siblings(&record.spec).boxed(),
+            self.consents(record, asked.consents).boxed(),
+            self.workloads(&record.spec, &status, asked.workloads).boxed()
         );
-        (Scene { siblings, pause, target, access, consents }, evidence)
+        let (pause, seen) = match pause {
+            Ok((pause, seen)) => (Ok(pause), seen),
+            Err(unknown) => (Err(unknown), nothing),
+        };
+        (Scene { siblings, pause, target, access, consents, workloads }, evidence, seen)
     }
 
     /// The target, and whether what the steps do to it would be let through.
@@ -102,6 +129,16 @@ impl Looker {
         }
     }
 
+    async fn workloads(&self, spec: &RemediationSpec, status: &RemediationStatus, count: bool) -> Option<Workloads> {
+        let namespace = namespace_of(spec, status).filter(|_| count)?;
+        let ask = async |place: Option<&str>| match timeout(LOOK_TIMEOUT, self.census.workloads(place)).await {
+            Ok(counted) => counted,
+            Err(_) => Err("the API did not answer in time".to_owned()),
+        };
+        let (in_namespace, in_all) = tokio::join!(ask(Some(&namespace)), ask(None));
+        Some(Workloads { in_namespace, in_all })
+    }
+
     /// How the remediations stand that outrank this one: from the API itself, as a watch may not have brought one yet.
     async fn siblings(&self, spec: &RemediationSpec) -> Vec<SiblingNow> {
         let asked = spec.outranked_by.iter().map(|sibling| async move {
@@ -126,26 +163,44 @@ impl Looker {
         join_all(asked).await
     }
 
-    /// The reason of a pause that is in force for this record: asked again right before its action.
-    pub async fn paused(&self, record: &Remediation) -> Result<Option<String>, PauseUnknown> {
-        self.pause(&record.spec, &record.status.clone().unwrap_or_default()).await
+    /// The reason of a pause that is in force for this record: asked again right before its action, which was decided on
+    /// when the pauses were `seen`.
+    ///
+    /// The answer is never older than that, and as a rule as new as any: it comes from what the API server has in memory.
+    /// One from its store would wait up to 100 ms for news of it (`progressRequestPeriod` of the apiserver's watch cache),
+    /// in which somebody may pause as well.
+    pub async fn paused(&self, record: &Remediation, seen: &PausesSeen) -> Result<Option<String>, PauseUnknown> {
+        let status = record.status.clone().unwrap_or_default();
+        self.pause(&record.spec, &status, seen).await.map(|(pause, _)| pause)
     }
 
-    async fn pause(&self, spec: &RemediationSpec, status: &RemediationStatus) -> Result<Option<String>, PauseUnknown> {
-        let known = status.subject.as_ref().map(|subject| subject.namespace.clone());
-        let named = crate::target::named(&spec.alert.labels, spec.target.kind).ok().map(|named| named.namespace);
+    async fn pause(
+        &self,
+        spec: &RemediationSpec,
+        status: &RemediationStatus,
+        seen: &PausesSeen,
+    ) -> Result<(Option<String>, PausesSeen), PauseUnknown> {
         let mut namespaces = vec![self.own_namespace.clone()];
-        namespaces.extend(known.or(named).filter(|namespace| *namespace != self.own_namespace));
+        namespaces.extend(namespace_of(spec, status).filter(|namespace| *namespace != self.own_namespace));
         let lists = namespaces.iter().map(|namespace| async move {
             let api: Api<DeserializeGuard<Pause>> = Api::namespaced(self.client.clone(), namespace);
-            match timeout(LOOK_TIMEOUT, api.list(&ListParams::default())).await {
-                Ok(Ok(list)) => Ok((namespace, list.items)),
+            let params = match seen.0.get(namespace) {
+                Some(version) => ListParams::default().at(version).matching(VersionMatch::NotOlderThan),
+                None => ListParams::default(),
+            };
+            match timeout(LOOK_TIMEOUT, api.list(&params)).await {
+                Ok(Ok(list)) => Ok((namespace, list)),
                 Ok(Err(error)) => Err(not_listed(namespace, &error)),
                 Err(_) => Err("the API did not answer in time".to_owned().into()),
             }
         });
         let lists = join_all(lists).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        Ok(in_force(&lists, &self.own_namespace, self.clock.now())?)
+        let version = |(namespace, list): &(&String, ObjectList<_>)| {
+            Some(((*namespace).clone(), list.metadata.resource_version.clone()?))
+        };
+        let seen = PausesSeen(lists.iter().filter_map(version).collect());
+        let lists: Vec<_> = lists.into_iter().map(|(namespace, list)| (namespace, list.items)).collect();
+        Ok((in_force(&lists, &self.own_namespace, self.clock.now())?, seen))
     }
 
     /// Whether the record's alert fires.
@@ -260,6 +315,12 @@ fn said(approvals: Vec<DeserializeGuard<RemediationApproval>>, key: &ObjectKey) 
         }
     }
     Consents::Said(consents)
+}
+
+/// The namespace of a record's subject, as far as it is known.
+pub(super) fn namespace_of(spec: &RemediationSpec, status: &RemediationStatus) -> Option<String> {
+    let known = status.subject.as_ref().map(|subject| subject.namespace.clone());
+    known.or_else(|| crate::target::named(&spec.alert.labels, spec.target.kind).ok().map(|named| named.namespace))
 }
 
 /// Why the pauses of a namespace are not known.

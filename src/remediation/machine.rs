@@ -199,7 +199,7 @@ impl Record<'_> {
         if let Some(changed) = changed(self.spec, policy) {
             return Err(changed);
         }
-        let in_force = InForce::of(self.spec, policy);
+        let in_force = InForce::of(self.spec, policy, self.world.bounds);
         if in_force.mode == Mode::Disabled { Err("the policy is disabled") } else { Ok(in_force) }
     }
 
@@ -489,6 +489,7 @@ impl Record<'_> {
 
     fn next_try(&self, reason: Reason, waited: SignedDuration, until: Option<Timestamp>) -> Timestamp {
         match until {
+            Some(until) if until > self.now && people_may_end(reason) => until.min(after(self.now, LOOKED_AFTER)),
             Some(until) if until > self.now => until,
             _ => after(self.now, retry_after(reason, waited)),
         }
@@ -578,6 +579,14 @@ fn changed(spec: &RemediationSpec, policy: &Policy) -> Option<&'static str> {
         return Some("the policy's service account changed");
     }
     (!policy.matches(&spec.alert.labels)).then_some("the policy does not match the alert any more")
+}
+
+/// How often it is looked whether people have ended a wait before its time.
+const LOOKED_AFTER: SignedDuration = SignedDuration::from_secs(30);
+
+/// Whether people can end what it waits for before its time: by an annotation, or by another schedule.
+const fn people_may_end(reason: Reason) -> bool {
+    matches!(reason, Reason::GivenUp | Reason::BreakerOpen | Reason::OutsideSchedule | Reason::Frozen)
 }
 
 /// How long until something that stands in the way is looked at again: a quarter of the time it has stood there.

@@ -4,10 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Consents, Ledger};
+use super::{Consents, Crowd, Ledger};
 use crate::{
     action::Right,
-    api::{ActionOutcome, Approval, Limits, Mode, ObjectKey, Phase, RemediationSpec},
+    api::{
+        ActionOutcome, Approval, Bounds, Breaker, CountOrPercent, EffectiveLimits, Limits, Mode, ObjectKey, Phase,
+        Rate, RemediationSpec, Schedule,
+    },
     policy::Policy,
     protections::Protections,
     target::{Health, Resolved, Unresolved},
@@ -89,6 +92,17 @@ pub struct Scene {
     pub access: BTreeMap<Right, Access>,
     /// What people said to the record's plans, where its policy asks for that.
     pub consents: Consents,
+    /// How many workloads there are; `None` where nothing asked for it.
+    pub workloads: Option<Workloads>,
+}
+
+/// How many workloads there are, or why that is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workloads {
+    /// In the subject's namespace.
+    pub in_namespace: Result<usize, String>,
+    /// In the cluster.
+    pub in_all: Result<usize, String>,
 }
 
 /// Whether the API server would let something be done.
@@ -186,47 +200,63 @@ pub struct World<'a> {
     pub shadow: &'a Ledger,
     /// How many remediations may run at once in all.
     pub max_concurrent: usize,
+    /// What bounds all policies together.
+    pub bounds: &'a Bounds,
+    /// How much is in trouble.
+    pub crowd: &'a Crowd,
     /// Why nothing can be written to the audit log, where there is one and that is so.
     pub audit: Option<&'a str>,
     /// What guards against doing harm.
     pub protections: Protections,
 }
 
-/// The stricter of what a record was compiled with and what its policy says now.
+/// The strictest of what a record was compiled with, what its policy says now, and what an administrator permits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InForce {
     /// The mode.
     pub mode: Mode,
     /// For the mode `RequireApproval`.
     pub approval: Approval,
-    /// The limits; `min_available` and `rate` are not merged: a count and a share have no order, and neither have five
-    /// an hour and a hundred a day.
+    /// The limits; `min_available`, `rate` and `breaker` are not merged: a count and a share have no order, and neither
+    /// have five an hour and a hundred a day.
     pub limits: Limits,
-    /// Both rates; each must hold.
-    pub rates: [crate::api::Rate; 2],
+    /// Every rate; each must hold.
+    pub rates: Vec<Rate>,
     /// The namespaces that the policy may touch now.
     pub namespaces: Vec<String>,
-    /// Both availabilities; each must hold.
-    pub min_available: [crate::api::CountOrPercent; 2],
+    /// Every availability; each must hold.
+    pub min_available: Vec<CountOrPercent>,
+    /// Every breaker; each must hold.
+    pub breakers: Vec<Breaker>,
+    /// Both schedules; each must be open.
+    pub schedules: [Schedule; 2],
+    /// When somebody said that the policy may go on.
+    pub resumed_at: Option<Timestamp>,
 }
 
 impl InForce {
-    /// Of a record and its policy.
-    pub fn of(spec: &RemediationSpec, policy: &Policy) -> Self {
-        let (then, now) = (&spec.limits, &policy.spec.limits);
+    /// Of a record and its policy, under the administrator's ceilings.
+    pub fn of(spec: &RemediationSpec, policy: &Policy, bounds: &Bounds) -> Self {
+        let then = EffectiveLimits::of(&spec.limits, &bounds.ceilings);
+        let now = EffectiveLimits::of(&policy.limits, &bounds.ceilings);
         Self {
             mode: spec.mode.min(policy.spec.mode),
             approval: spec.approval.stricter(policy.spec.approval),
             limits: Limits {
                 cooldown: then.cooldown.max(now.cooldown),
-                rate: then.rate,
+                rate: spec.limits.rate,
                 concurrency: then.concurrency.min(now.concurrency),
-                min_available: then.min_available,
+                min_available: spec.limits.min_available,
                 allow_single_replica: then.allow_single_replica && now.allow_single_replica,
+                give_up: then.give_up.stricter(now.give_up),
+                breaker: spec.limits.breaker,
             },
-            rates: [then.rate, now.rate],
+            rates: then.rates.into_iter().chain(now.rates).collect(),
             namespaces: policy.namespaces.clone(),
-            min_available: [then.min_available, now.min_available],
+            min_available: then.min_available.into_iter().chain(now.min_available).collect(),
+            breakers: then.breakers.into_iter().chain(now.breakers).collect(),
+            schedules: [spec.schedule.clone(), policy.spec.schedule.clone()],
+            resumed_at: policy.resumed_at,
         }
     }
 }

@@ -41,6 +41,7 @@ use crate::{
         health::{CACHES, Readiness, WATCHES},
         sources::Source,
     },
+    target::Census,
     telemetry::{Metrics, Traces, Watched, chain},
 };
 
@@ -294,6 +295,7 @@ fn driver(parts: &Parts, records: &Arc<RecordCache>) -> (Driver, Publisher) {
         reviewer: Reviewer::new(parts.clients.once.clone()),
         client: parts.clients.once.clone(),
         monitors: Arc::clone(&parts.monitors),
+        census: Census::new(parts.clients.once.clone()),
         own_namespace: config.namespace.clone(),
         protected: Arc::new(config.protected_namespaces.iter().cloned().collect()),
         evidence_max_age: config.evidence_max_age.get(),
@@ -314,6 +316,7 @@ fn driver(parts: &Parts, records: &Arc<RecordCache>) -> (Driver, Publisher) {
             lease_duration: config.leader.lease_duration.get(),
             action_timeout: config.leader.action_timeout.get(),
             max_concurrent: config.engine.max_concurrent,
+            bounds: config.limits.clone(),
             retention: config.engine.retention.get(),
         },
         protections: parts.protections,

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
@@ -14,7 +13,7 @@ use crate::{
     api::{ClusterRemediationPolicy, GROUP, ObjectKey, PolicyKind, RemediationPolicy, VERSION},
     clock::Clock,
     leader::Leadership,
-    policy::PolicyResources,
+    policy::{PolicyResources, Written},
 };
 
 /// Writes policies' statuses.
@@ -32,10 +31,10 @@ pub(super) async fn report(
         let is_leader = matches!(*leadership.borrow(), Leadership::Leader(_));
         if is_leader && resources.is_synced() {
             for (kind, key, verdict) in resources.to_report() {
-                let condition = verdict.to_write(clock.now());
-                let write = write_verdict(&client, kind, &key, &condition);
+                let said = verdict.to_write(clock.now());
+                let write = write_verdict(&client, kind, &key, &said);
                 match tokio::time::timeout(Duration::from_secs(5), write).await {
-                    Ok(Ok(())) => resources.reported(kind, &key, condition),
+                    Ok(Ok(())) => resources.reported(kind, &key, said),
                     Ok(Err(error)) => tracing::warn!(policy = %key, %error, "its status was not written"),
                     Err(_) => tracing::warn!(policy = %key, "its status was not written: no answer in time"),
                 }
@@ -49,12 +48,18 @@ pub(super) async fn report(
     }
 }
 
-async fn write_verdict(client: &Client, kind: PolicyKind, key: &ObjectKey, condition: &Condition) -> kube::Result<()> {
+async fn write_verdict(client: &Client, kind: PolicyKind, key: &ObjectKey, said: &Written) -> kube::Result<()> {
+    let generation = said.conditions.first().and_then(|condition| condition.observed_generation);
+    let mut status = json!({ "observedGeneration": generation, "conditions": said.conditions });
+    // What is not said any more is taken away by its absence.
+    if let Some(limits) = &said.limits {
+        status["effectiveLimits"] = json!(limits);
+    }
     let patch = Patch::Apply(json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": kind.as_str(),
         "metadata": { "name": key.name },
-        "status": { "observedGeneration": condition.observed_generation, "conditions": [condition] },
+        "status": status,
     }));
     let params = PatchParams::apply(FIELD_MANAGER).force();
     match kind {

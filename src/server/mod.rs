@@ -1,4 +1,4 @@
-//! The HTTP servers: intake and health on one port, metrics on another.
+//! The HTTP servers: intake and health on one port, metrics on another. The routes of a third, for people, are in `people`.
 //!
 //! `tls` encrypts, `sources`, `secret` and `throttle` say who sends, `webhook` takes what is sent, `intake` is the seam to what makes it durable,
 //! `health` tells how it goes.
@@ -71,6 +71,14 @@ impl Bound {
     /// Takes the port of intake and health.
     pub async fn intake(config: &Config) -> Result<Self, ServerError> {
         Self::bind(config.listen, "listen", "--listen").await
+    }
+
+    /// Takes the port of the API for people, where there is to be one.
+    pub async fn people(config: &Config) -> Result<Option<Self>, ServerError> {
+        match config.api.listen {
+            Some(address) => Self::bind(address, "api.listen", "PARAMEDIC_API__LISTEN").await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Takes the port of metrics.

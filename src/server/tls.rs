@@ -1,4 +1,4 @@
-//! TLS on the port of the webhook: a certificate, and, where senders must show one too, whose are believed. The files are
+//! TLS on a port: a certificate, and, where whoever asks must show one too, whose are believed. The files are
 //! read again when they change.
 
 use std::{
@@ -68,10 +68,12 @@ pub enum TlsError {
 
 /// Whether a sender showed a certificate of the authority that is believed. In each request's extensions, where one has to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ShownCertificate(pub bool);
+pub struct ShownCertificate(pub bool);
 
 /// The settings and what the files said last.
 pub struct Tls {
+    /// What reading it again is called in a line of the log.
+    of: &'static str,
     settings: TlsConfig,
     served: RustlsConfig,
 }
@@ -85,10 +87,15 @@ struct Files {
 }
 
 impl Tls {
-    /// Reads the files. One that is missing, or that does not hold what it should, is an error.
+    /// Reads the files of the webhook's. One that is missing, or that does not hold what it should, is an error.
     pub fn load(settings: &TlsConfig) -> Result<Self, TlsError> {
+        Self::load_of("reading the certificate of the webhook again", settings)
+    }
+
+    /// The same of another port; `of` is what reading it again is called in a line of the log.
+    pub fn load_of(of: &'static str, settings: &TlsConfig) -> Result<Self, TlsError> {
         let config = Files::read(settings)?.config(settings)?;
-        Ok(Self { settings: settings.clone(), served: RustlsConfig::from_config(Arc::new(config)) })
+        Ok(Self { of, settings: settings.clone(), served: RustlsConfig::from_config(Arc::new(config)) })
     }
 
     /// What accepts connections.
@@ -99,7 +106,8 @@ impl Tls {
     /// Keeps reading the files until `stop`; new connections get what they say. What cannot be used leaves the last good
     /// ones, is counted each time, and logged when it begins.
     pub async fn watch(self: Arc<Self>, metrics: Arc<Metrics>, stop: CancellationToken) {
-        let outage = Outage::of("reading the certificate of the webhook again");
+        let of = self.of;
+        let outage = Outage::of(of);
         let mut seen = None;
         while stop.run_until_cancelled(tokio::time::sleep(RELOAD_EVERY)).await.is_some() {
             let settings = self.settings.clone();
@@ -119,7 +127,7 @@ impl Tls {
                     if let Some(config) = config {
                         self.served.reload_from_config(Arc::new(config));
                         if seen.replace(digest).is_some() {
-                            tracing::info!("the certificate of the webhook was read again");
+                            tracing::info!("{of}: there is another one");
                         }
                     }
                 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{kinds::KindInfo, openapi};
+use super::{kinds::KindInfo, openapi, people::People};
 
 /// The release that the simulated API server answers like.
 pub const RELEASE: &str = "v1.34.4";
@@ -93,7 +93,7 @@ struct Asked {
     kind: &'static str,
 }
 
-/// What `kubectl auth can-i` and `kubectl auth whoami` create.
+/// What `kubectl auth can-i` and `kubectl auth whoami` create, and who wants to know the same of others.
 const ASKED: &[Asked] = &[
     Asked {
         group: "authorization.k8s.io",
@@ -109,9 +109,23 @@ const ASKED: &[Asked] = &[
         singular: "selfsubjectreview",
         kind: "SelfSubjectReview",
     },
+    Asked {
+        group: "authentication.k8s.io",
+        version: "v1",
+        plural: "tokenreviews",
+        singular: "tokenreview",
+        kind: "TokenReview",
+    },
+    Asked {
+        group: "authorization.k8s.io",
+        version: "v1",
+        plural: "subjectaccessreviews",
+        singular: "subjectaccessreview",
+        kind: "SubjectAccessReview",
+    },
 ];
 
-/// Who everybody is here: nobody is told apart.
+/// Who everybody is here that has the kubeconfig.
 const EVERYBODY: &str = "kubernetes-admin";
 
 /// Group, version, kind and verbs of a subresource.
@@ -278,17 +292,22 @@ fn described(kind: &KindInfo) -> Value {
     row
 }
 
-/// Whether reviews of what their creator may do, or of who it is, are created at that path.
+/// Whether reviews of what somebody may do, or of who it is, are created at that path.
 pub fn is_review(path: &str) -> bool {
     ASKED.iter().any(|known| path == format!("/apis/{}/{}/{}", known.group, known.version, known.plural))
 }
 
-/// The answer to such a review: everything, and the one whom everybody is.
-pub fn review(mut asked: Value) -> Value {
-    asked["status"] = if asked["kind"] == "SelfSubjectReview" {
-        json!({"userInfo": {"username": EVERYBODY, "groups": ["system:masters", "system:authenticated"]}})
-    } else {
-        json!({"allowed": true, "reason": "the simulated cluster permits everything"})
+/// The answer to such a review. Of whoever creates it: everything, and the one whom everybody is. Of others: what is known of
+/// these people.
+pub fn review(path: &str, mut asked: Value, people: &People) -> Value {
+    let spec = asked.get("spec").cloned().unwrap_or_default();
+    asked["status"] = match path.rsplit('/').next() {
+        Some("selfsubjectreviews") => {
+            json!({"userInfo": {"username": EVERYBODY, "groups": ["system:masters", "system:authenticated"]}})
+        }
+        Some("tokenreviews") => people.token_review(&spec),
+        Some("subjectaccessreviews") => people.access_review(&spec),
+        _ => json!({"allowed": true, "reason": "the simulated cluster permits everything"}),
     };
     asked
 }
@@ -337,13 +356,15 @@ mod tests {
     fn a_review_of_access_is_granted() {
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
         assert!(is_review(path) && !is_review("/api/v1/pods"));
-        assert_eq!(review(json!({"spec": {}}))["status"]["allowed"], true);
+        assert_eq!(review(path, json!({"spec": {}}), &People::default())["status"]["allowed"], true);
     }
 
     #[test]
     fn kubectl_is_told_who_it_is() {
-        assert!(is_review("/apis/authentication.k8s.io/v1/selfsubjectreviews"));
-        let told = review(json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}));
+        let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+        assert!(is_review(path));
+        let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+        let told = review(path, asked, &People::default());
         assert_eq!(told["status"]["userInfo"]["username"], EVERYBODY);
     }
 }

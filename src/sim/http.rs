@@ -1,6 +1,6 @@
 //! The API over HTTP on this machine, for kubectl and curl.
 //!
-//! Whoever calls must know the token of the kubeconfig: a page in a browser can reach this port too. kubectl sends tokens over TLS
+//! Whoever calls must know the token of the kubeconfig, or that of one of the [`People`]: a page in a browser can reach this port too. kubectl sends tokens over TLS
 //! only, so each server makes itself a certificate. It can also be away for a while, in either of the ways in which a real one
 //! is.
 
@@ -37,7 +37,7 @@ use tokio::{net::TcpListener, sync::Mutex, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use super::status::Status;
+use super::{people::People, request, status::Status};
 
 /// How the API is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,13 +75,25 @@ where
     S::Response: IntoResponse,
     S::Future: Send + 'static,
 {
+    serve_to(service, People::default(), listener, stop)
+}
+
+/// The same, to people with tokens of their own too, each of whom may what they were granted.
+pub fn serve_to<S>(service: S, people: People, listener: TcpListener, stop: CancellationToken) -> io::Result<Server>
+where
+    S: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Response: IntoResponse,
+    S::Future: Send + 'static,
+{
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
         let message = format!("{address} can be reached from other machines; the simulated API is for this one only");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     let token = random_token()?;
-    let up = Router::new().fallback_service(service).layer(middleware::from_fn_with_state(token.clone(), authenticate));
+    let up = Router::new()
+        .fallback_service(service)
+        .layer(middleware::from_fn_with_state((token.clone(), people), authenticate));
     let (tls, certificate) = certified(address)?;
     let running = Mutex::new(Some(start(listener, up.clone(), tls.clone(), stop.clone())));
     Ok(Server { address, token, certificate, tls, up, running, stop })
@@ -174,21 +186,30 @@ fn start(listener: TcpListener, router: Router, tls: RustlsConfig, stop: Cancell
     Running { handle, task }
 }
 
-/// Lets pass who sends the token, and who only asks how the server is.
-async fn authenticate(State(token): State<String>, request: Request, next: Next) -> Response {
+/// Lets pass who sends the token, who only asks how the server is, and of the others who may.
+async fn authenticate(State((token, people)): State<(String, People)>, request: Request, next: Next) -> Response {
     let open = matches!(request.uri().path(), "/healthz" | "/livez" | "/readyz" | "/version");
-    if open || knows(&token, request.headers()) {
-        next.run(request).await
-    } else {
-        answer(&Status::new(401, "Unauthorized", "Unauthorized"))
+    let given = bearer(request.headers()).unwrap_or_default();
+    if open || bool::from(given.as_bytes().ct_eq(token.as_bytes())) {
+        return next.run(request).await;
+    }
+    let Some(person) = people.with_token(given) else {
+        return answer(&Status::new(401, "Unauthorized", "Unauthorized"));
+    };
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    let permitted = match request::Request::read(request.method().as_str(), path, query) {
+        Some(Ok(asked)) => person.permit(&asked),
+        // Reviews of oneself are answered for everybody alike, which would be wrong here.
+        None | Some(Err(_)) => Err(Status::not_implemented("this path to people with tokens of their own")),
+    };
+    match permitted {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => answer(&refusal),
     }
 }
 
-fn knows(token: &str, headers: &HeaderMap) -> bool {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    given
-        .and_then(|given| given.strip_prefix("Bearer "))
-        .is_some_and(|given| given.as_bytes().ct_eq(token.as_bytes()).into())
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 fn answer(status: &Status) -> Response {

@@ -13,6 +13,7 @@ pub mod kinds;
 pub mod openapi;
 pub mod patch;
 mod path;
+pub mod people;
 mod protobuf;
 mod quantity;
 mod request;
@@ -39,7 +40,10 @@ pub use service::{ApiBody, ApiService};
 pub use state::{Change, Kind, State};
 pub use status::{Cause, Details, Of, Status};
 
-use self::controllers::{ContainerId, Runtime};
+use self::{
+    controllers::{ContainerId, Runtime},
+    people::People,
+};
 use crate::clock::Clock;
 
 /// How a simulated cluster is.
@@ -71,6 +75,7 @@ pub struct Cluster {
 
 struct Core {
     state: Mutex<State>,
+    people: People,
     sleepers: Mutex<Sleepers>,
     /// What runs the containers, while it does.
     runtime: Mutex<Option<Arc<Mutex<dyn Runtime>>>>,
@@ -110,13 +115,23 @@ impl Cluster {
     pub fn new(settings: Settings) -> Self {
         let mut state = State::new(settings.clock, settings.seed, settings.history, settings.managed_fields);
         verbs::furnish(&mut state);
-        let core = Core { state: Mutex::new(state), sleepers: Mutex::default(), runtime: Mutex::new(None) };
+        let core = Core {
+            state: Mutex::new(state),
+            people: People::default(),
+            sleepers: Mutex::default(),
+            runtime: Mutex::new(None),
+        };
         Self { core: Arc::new(core), seen: AtomicU64::new(0) }
     }
 
     /// A client of it. It does not retry, as the actions' clients do not. Needs a tokio runtime.
     pub fn client(&self) -> kube::Client {
         kube::Client::new(self.service(), "default")
+    }
+
+    /// Who has a token of their own, over HTTP.
+    pub fn people(&self) -> People {
+        self.core.people.clone()
     }
 
     /// The API as a tower service, for layers that disturb it.

@@ -111,6 +111,7 @@ SecurityContext: 1 capabilities Capabilities, 2 privileged bool, 3 seLinuxOption
   11 seccompProfile SeccompProfile
 SelfSubjectAccessReview: 1 metadata ObjectMeta, 2 spec SelfSubjectAccessReviewSpec
 SelfSubjectAccessReviewSpec: 1 resourceAttributes ResourceAttributes, 2 nonResourceAttributes NonResourceAttributes
+SelfSubjectReview: 1 metadata ObjectMeta
 Service: 1 metadata ObjectMeta, 2 spec ServiceSpec
 ServiceAccount: 1 metadata ObjectMeta, 2 secrets *ObjectReference, 3 imagePullSecrets *LocalObjectReference, 4 \
   automountServiceAccountToken bool

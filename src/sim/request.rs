@@ -253,8 +253,6 @@ fn missing(group: &str, version: &str, plural: &str) -> Status {
         ("apiregistration.k8s.io", "apiservices"),
         ("flowcontrol.apiserver.k8s.io", "flowschemas"),
         ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"),
-        ("authentication.k8s.io", "tokenreviews"),
-        ("authorization.k8s.io", "subjectaccessreviews"),
         ("authorization.k8s.io", "localsubjectaccessreviews"),
     ];
     if (version == "v1" || version == "v2") && unserved.contains(&(group, plural)) {

@@ -23,6 +23,7 @@ use self::answer::{Answer, Form};
 use super::{
     Cluster, discovery,
     kinds::{self, KindInfo},
+    people::People,
     request::{Request, Verb},
     state::State,
     status::Status,
@@ -47,7 +48,7 @@ impl ApiService {
     pub fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Response<ApiBody> {
         let asked = Asked { method, uri, headers, body };
         if method == Method::POST
-            && let Some(answer) = asked.review()
+            && let Some(answer) = asked.review(&self.cluster.people())
         {
             return answer.response(Form::default(), false, Timestamp::default());
         }
@@ -116,10 +117,13 @@ impl Asked<'_> {
     }
 
     /// What somebody may do is asked by creating a review, which nobody keeps.
-    fn review(&self) -> Option<Answer> {
+    fn review(&self, people: &People) -> Option<Answer> {
         let path = self.uri.path();
         discovery::is_review(path).then(|| match verbs::read_body(self.header(header::CONTENT_TYPE), self.body) {
-            Ok((asked, _)) => Answer::Plain { body: discovery::review(asked), code: 201, warnings: Vec::new() },
+            Ok((asked, _)) => {
+                let body = discovery::review(path, asked, people);
+                Answer::Plain { body, code: 201, warnings: Vec::new() }
+            }
             Err(status) => Answer::Refusal(status),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::{
     api::{
         apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
@@ -19,7 +20,7 @@ use serde::de::DeserializeOwned;
 use super::{Named, Unnamed, WorkloadState, named};
 use crate::{
     alert::Labels,
-    api::{DISABLED_ANNOTATION, ObjectRef, TargetKind, TargetSpec},
+    api::{DISABLED_ANNOTATION, ObjectRef, TargetKind, TargetSpec, resumed_at},
     policy::covers,
 };
 
@@ -47,6 +48,8 @@ pub struct Workload {
     pub resource_version: Option<String>,
     /// Whether it is opted out.
     pub opted_out: bool,
+    /// When somebody said that what failed on it does not count any more.
+    pub resumed_at: Option<Timestamp>,
 }
 
 /// The pods of a subject that are not finished.
@@ -342,6 +345,7 @@ fn workload<K: Resource<DynamicType = ()>>(object: &K, state: Option<WorkloadSta
         state,
         resource_version: object.meta().resource_version.clone(),
         opted_out: disabled(object.meta()),
+        resumed_at: resumed_at(object.meta()),
     })
 }
 

@@ -44,6 +44,7 @@ pub struct Metrics {
     webhook_requests: Family<CodeLabel, Counter>,
     webhook_seconds: Histogram,
     auth_failures: Counter,
+    people_requests: Family<CodeLabel, Counter>,
     throttle_keys: Gauge,
     policies: Family<PolicyLabels, Gauge>,
     policy_reload_success: Gauge,
@@ -90,6 +91,7 @@ impl Metrics {
             webhook_requests: Family::default(),
             webhook_seconds: milliseconds(),
             auth_failures: Counter::default(),
+            people_requests: Family::default(),
             throttle_keys: Gauge::default(),
             policies: Family::default(),
             policy_reload_success: Gauge::default(),
@@ -151,6 +153,11 @@ impl Metrics {
             "Time from a webhook's headers to its answer",
             Unit::Seconds,
             self.webhook_seconds.clone(),
+        );
+        own.register(
+            "people_requests",
+            "Requests of the HTTP API for people, by the code of the answer",
+            self.people_requests.clone(),
         );
         own.register("auth_failures", "Requests without a valid credential", self.auth_failures.clone());
         own.register(
@@ -301,6 +308,11 @@ impl Metrics {
     /// A request without a valid credential.
     pub fn auth_failure(&self) {
         self.auth_failures.inc();
+    }
+
+    /// An answer of the HTTP API for people.
+    pub fn people_request(&self, code: u16) {
+        self.people_requests.get_or_create(&CodeLabel { code }).inc();
     }
 
     /// How many clients the throttle counts.
@@ -454,6 +466,7 @@ mod tests {
         metrics.polled("prod", PollOutcome::TooOld);
         metrics.webhook(200, Duration::from_millis(3));
         metrics.auth_failure();
+        metrics.people_request(200);
         metrics.throttle_keys(1);
         metrics.policies(Origin::File, 1, 0);
         metrics.policy_reload(false);
@@ -496,6 +509,7 @@ mod tests {
         paramedic_polls counter
         paramedic_webhook_requests counter
         paramedic_webhook_seconds histogram
+        paramedic_people_requests counter
         paramedic_auth_failures counter
         paramedic_throttle_keys gauge
         paramedic_policies gauge

@@ -9,6 +9,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
 
 pub use self::mismatch::{MatcherVerdict, verdicts};
 use crate::{
@@ -44,7 +45,7 @@ pub struct SourceScope<'a> {
 }
 
 /// What identifies a policy across its deletion and return: the name of a record is made of it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PolicyKey {
     /// Its kind.
     pub kind: PolicyKind,
@@ -322,7 +323,8 @@ fn record(
         service_account_name: policy.spec.service_account_name.clone(),
         namespaces,
         steps: policy.spec.steps.clone(),
-        limits: policy.spec.limits.clone(),
+        limits: policy.limits.clone(),
+        schedule: policy.spec.schedule.clone(),
         on_failure: policy.spec.on_failure.clone(),
         approval: policy.spec.approval,
         priority: policy.spec.priority,

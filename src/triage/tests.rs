@@ -103,7 +103,7 @@ fn a_new_alert_leads_to_a_record_with_all_that_was_decided() {
     assert_eq!(labels[FINGERPRINT_LABEL], leak().fingerprint.to_string());
     let spec = record.spec;
     assert_eq!((spec.episode, spec.source.as_str(), spec.mode), (1, "prometheus", Mode::Enforce));
-    assert_eq!((&spec.policy, &spec.steps, &spec.limits), (&policy.reference, &policy.spec.steps, &policy.spec.limits));
+    assert_eq!((&spec.policy, &spec.steps, &spec.limits), (&policy.reference, &policy.spec.steps, &policy.limits));
     assert_eq!((spec.matchers, spec.namespaces), (policy.spec.matchers, vec!["shop".to_owned()]));
     assert_eq!((spec.alert.starts_at, spec.alert.received_at), (at(-MINUTE), at(7)));
     assert!(record.status.is_none());

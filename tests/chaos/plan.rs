@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use paramedic::protections::{Protection, Protections};
+use paramedic::{
+    api::{PositiveDuration, Rate},
+    protections::{Protection, Protections},
+};
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -22,6 +25,10 @@ pub struct Plan {
     pub asked: bool,
     pub repeat_interval: Duration,
     pub max_concurrent: usize,
+    /// Of all policies together.
+    pub rate: Rate,
+    /// How long a record stays; where that is short, the ledger has to remember what it did.
+    pub retention: Duration,
     /// Between two blows at the replicas.
     pub blows_every: Duration,
     /// Between two things that people do.
@@ -108,6 +115,8 @@ impl Plan {
             asked: rng.u32(0..4) > 0,
             repeat_interval: Duration::from_secs(rng.u64(30..=120)),
             max_concurrent: rng.usize(1..=5),
+            rate: Rate { actions: rng.u32(4..=20), per: PositiveDuration::from_secs(180) },
+            retention: Duration::from_secs([604_800, 604_800, 45, 90][rng.usize(..4)]),
             blows_every: Duration::from_secs(rng.u64(15..=90)),
             people_every: Duration::from_secs(rng.u64(10..=120)),
         }
@@ -177,7 +186,12 @@ pub fn spec(rng: &mut Rng, alertname: &str, cluster: bool) -> serde_json::Value 
             "concurrency": rng.u32(1..=3),
             "minAvailable": min_available,
             "allowSingleReplica": rng.bool(),
+            "giveUp": {
+                "failures": rng.u32(2..=6), "recurrences": rng.u32(3..=12), "per": secs(rng, &[60, 300]),
+            },
+            "breaker": { "failed": "50%", "least": rng.u32(3..=10), "per": secs(rng, &[60, 120]) },
         },
+        "priority": rng.i32(-1..=1),
     });
     if cluster {
         spec["namespaces"] = serde_json::json!(["*"]);

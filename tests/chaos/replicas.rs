@@ -12,6 +12,7 @@ use fastrand::Rng;
 use jiff::SignedDuration;
 use kube::{Client, client::ClientBuilder};
 use paramedic::{
+    api::PositiveDuration,
     audit::Audit,
     clients::{Alertmanager, Monitors},
     clock::Clock,
@@ -119,6 +120,8 @@ impl Replicas {
         let mut config =
             Config { namespace: OWN.to_owned(), identity: format!("r{number}-{start}"), ..Config::default() };
         config.engine.max_concurrent = plan.max_concurrent;
+        config.limits.rate = Some(plan.rate);
+        config.engine.retention = PositiveDuration::from_secs(plan.retention.as_secs());
         let way = || Faulty::new(self.stage.cluster.service(), link.clone());
         let patient = ClientBuilder::new(way(), OWN).with_layer(&replica::patience()).build();
         let peer = |peer: usize| {

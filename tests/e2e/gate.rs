@@ -70,11 +70,20 @@ pub fn deletions(request: &Value) -> bool {
     request["resource"]["resource"] == "pods" && request["operation"] == "DELETE"
 }
 
+/// The write that says that an action is about to be done.
+pub fn announcements(request: &Value) -> bool {
+    last_outcome(request).is_some_and(|outcome| outcome == "Running")
+}
+
 /// The write that says that an action was done.
 pub fn outcomes(request: &Value) -> bool {
+    last_outcome(request).is_some_and(|outcome| outcome == "Done")
+}
+
+fn last_outcome(request: &Value) -> Option<&Value> {
     let journal = request["object"]["status"]["journal"].as_array();
-    request["resource"]["resource"] == "remediations"
-        && journal.and_then(|entries| entries.last()).is_some_and(|entry| entry["outcome"] == "Done")
+    let of_a_record = journal.filter(|_| request["resource"]["resource"] == "remediations");
+    of_a_record.and_then(|entries| entries.last()).map(|entry| &entry["outcome"])
 }
 
 impl Story {

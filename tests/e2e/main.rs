@@ -1,7 +1,7 @@
 //! The end-to-end stories: Paramedic in a real cluster, from its own image and manifests, seen only from outside.
 //!
 //! README.md says how to run them. `harness` runs them, `world`, `rig`, `replicas`, `audit` and `gate` are what they
-//! reach into, `workloads`, `policies`, `alerts`, `people` and `records` what they are written with, `stories` the stories.
+//! reach into, `workloads`, `policies`, `alerts`, `people`, `http_api` and `records` what they are written with, `stories` the stories.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a story that cannot go on fails")]
 #![allow(clippy::disallowed_methods, reason = "stories happen in real time")]
 
@@ -11,6 +11,7 @@ mod audit;
 mod gate;
 mod gauges;
 mod harness;
+mod http_api;
 mod people;
 mod pods;
 mod policies;

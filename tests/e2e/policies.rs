@@ -95,6 +95,12 @@ impl NewPolicy {
         self
     }
 
+    /// Not at any time.
+    pub fn schedule(mut self, schedule: Value) -> Self {
+        self.spec["schedule"] = schedule;
+        self
+    }
+
     /// Another priority than 0.
     pub fn priority(mut self, priority: i32) -> Self {
         self.spec["priority"] = json!(priority);

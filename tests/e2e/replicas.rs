@@ -59,17 +59,18 @@ impl World {
         let (base, forward) = if self.rig.is_some() {
             (format!("http://{address}:8080"), None)
         } else {
-            let (port, child) = self.forward(&name);
+            let (port, child) = self.forward(&name, 8080);
             (format!("http://127.0.0.1:{port}"), Some(child))
         };
         Replica { name, uid: pod.uid().unwrap_or_default(), http: self.http.clone(), base, forward }
     }
 
-    fn forward(&self, pod: &str) -> (u16, Child) {
+    /// Forwards a port of this machine to one of a pod's, as long as kubectl runs.
+    pub fn forward(&self, pod: &str, port: u16) -> (u16, Child) {
         let program = self.setting("KUBECTL").unwrap_or_else(|| "kubectl".to_owned());
         let mut child = Command::new(program)
             .env("KUBECONFIG", &self.kubeconfig)
-            .args(["-n", PARAMEDIC, "port-forward", &format!("pod/{pod}"), ":8080"])
+            .args(["-n", PARAMEDIC, "port-forward", &format!("pod/{pod}"), &format!(":{port}")])
             .stdout(Stdio::piped())
             .spawn()
             .expect("kubectl can be run");

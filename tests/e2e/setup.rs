@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::{
     story::STORY_LABEL,
     wait::until,
-    world::{PARAMEDIC, WEBHOOK_SECRET, World, switched_on},
+    world::{PARAMEDIC, PEOPLE_NAME, PEOPLE_SECRET, WEBHOOK_SECRET, World, switched_on},
 };
 
 const OVERLAY: &str = "tests/e2e/overlay";
@@ -23,6 +23,7 @@ impl World {
     pub async fn set_up(&mut self) {
         self.clear_up();
         self.make_tokens().await;
+        self.make_people_certificate().await;
         let overlay = Path::new(env!("CARGO_MANIFEST_DIR")).join(OVERLAY).to_string_lossy().into_owned();
         self.kubectl(&["apply", "--server-side", "--force-conflicts", "-k", &overlay])
             .unwrap_or_else(|e| panic!("{e}"));
@@ -96,6 +97,25 @@ impl World {
         let api: Api<Secret> = self.api(PARAMEDIC);
         let parameters = PatchParams::apply("e2e").force();
         api.patch(WEBHOOK_SECRET, &parameters, &Patch::Apply(&secret)).await.expect("the Secret can be made");
+    }
+
+    /// The certificate of the API for people: the one that is there, as a replica that runs shows it, else a new one.
+    async fn make_people_certificate(&mut self) {
+        let api: Api<Secret> = self.api(PARAMEDIC);
+        let there =
+            api.get_opt(PEOPLE_SECRET).await.unwrap_or_else(|error| panic!("the Secret cannot be read: {error}"));
+        let certificate = there.and_then(|secret| String::from_utf8(secret.data?.remove("tls.crt")?.0).ok());
+        if let Some(certificate) = certificate {
+            self.people_certificate = certificate;
+            return;
+        }
+        let made = rcgen::generate_simple_self_signed([PEOPLE_NAME.to_owned()]).expect("a certificate can be made");
+        self.people_certificate = made.cert.pem();
+        let data = json!({"tls.crt": self.people_certificate, "tls.key": made.signing_key.serialize_pem()});
+        let metadata = json!({"name": PEOPLE_SECRET});
+        let secret = json!({"metadata": metadata, "type": "kubernetes.io/tls", "stringData": data});
+        let secret: Secret = serde_json::from_value(secret).expect("it is a Secret");
+        api.create(&PostParams::default(), &secret).await.expect("the Secret can be made");
     }
 
     /// The namespaces of stories that went wrong, which are kept to be looked at.

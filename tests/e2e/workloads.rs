@@ -214,6 +214,19 @@ impl Workload {
         (pods.remove(0), pods.remove(0))
     }
 
+    /// Annotates the workload itself.
+    pub async fn annotate(&self, name: &str, value: &str) {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {name: value}}}));
+        let (world, namespace, parameters) = (self.story.world, &self.story.namespace, PatchParams::default());
+        if self.kind == "StatefulSet" {
+            let api = world.api::<StatefulSet>(namespace);
+            api.patch(&self.name, &parameters, &patch).await.expect("a StatefulSet can be annotated");
+        } else {
+            let api = world.api::<Deployment>(namespace);
+            api.patch(&self.name, &parameters, &patch).await.expect("a Deployment can be annotated");
+        }
+    }
+
     /// How often `rolloutRestart` was done to it: the annotation that `kubectl rollout restart` sets too.
     pub async fn restarted_at(&self) -> Option<String> {
         const ANNOTATION: &str = "kubectl.kubernetes.io/restartedAt";

@@ -25,6 +25,9 @@ pub const PARAMEDIC: &str = "paramedic";
 pub const SERVICE_ACCOUNT_USER: &str = "system:serviceaccount:paramedic:paramedic";
 /// The Secret with the sources' tokens.
 pub const WEBHOOK_SECRET: &str = "paramedic-webhook";
+/// The Secret with the certificate of the API for people, and the name that it is for.
+pub const PEOPLE_SECRET: &str = "paramedic-people-tls";
+pub const PEOPLE_NAME: &str = "paramedic.paramedic.svc";
 
 /// All that the stories share.
 pub struct World {
@@ -42,6 +45,8 @@ pub struct World {
     pub token: String,
     /// The token of the source `bound`, which may speak of `e2e-bound` alone.
     pub bound_token: String,
+    /// The certificate of the API for people, in PEM.
+    pub people_certificate: String,
     /// The kubeconfig, for kubectl.
     pub kubeconfig: PathBuf,
     settings: Settings,
@@ -73,6 +78,7 @@ impl World {
             http,
             token: String::new(),
             bound_token: String::new(),
+            people_certificate: String::new(),
             kubeconfig,
             settings,
         })

@@ -1,7 +1,9 @@
 //! What operators type, on a simulated cluster over HTTP with the real server at work: each command a story.
 #![allow(clippy::unwrap_used, reason = "what does not go as it should fails the story")]
 
+mod answer;
 mod explain;
+mod people;
 mod stage;
 
 use paramedic::api::{Pause, PauseScope, Phase, Reason};

@@ -73,7 +73,8 @@ impl Stage {
             running.run_with(Controllers::new().with_nodes(1), played, stopped).await;
         });
         let server = runtime.block_on(async {
-            http::serve(cluster.service(), http::listen(None).await.unwrap(), stop.clone()).unwrap()
+            let listener = http::listen(None).await.unwrap();
+            http::serve_to(cluster.service(), cluster.people(), listener, stop.clone()).unwrap()
         });
         let dir = tempfile::tempdir().unwrap();
         http::write_kubeconfig(&dir.path().join("kubeconfig"), &server.kubeconfig()).unwrap();
@@ -111,7 +112,7 @@ impl Stage {
     /// Starts `serve`, and waits until it leads and has judged every policy.
     pub fn starts_a_replica(&mut self) {
         let config = json!({
-            "listen": "127.0.0.1:0", "metricsListen": "127.0.0.1:0",
+            "listen": "127.0.0.1:0", "metricsListen": "127.0.0.1:0", "api": { "listen": "127.0.0.1:0" },
             "leader": { "leaseDuration": "2s", "renewEvery": "500ms", "actionTimeout": "1s" },
             "namespace": "paramedic", "identity": "paramedic-0",
         });
@@ -149,6 +150,17 @@ impl Stage {
         self.runtime.block_on(self.server.pause(http::Down::Refused)).unwrap();
     }
 
+    /// Where the replica listens that has said so in its log after these words.
+    pub fn address_after(&self, words: &str) -> String {
+        let log = fs::read_to_string(self.log()).unwrap();
+        log.split_once(words).unwrap().1.split(['"', ',', ' ', '\n']).next().unwrap().to_owned()
+    }
+
+    /// What the replica has logged.
+    pub fn logged(&self) -> String {
+        fs::read_to_string(self.log()).unwrap()
+    }
+
     fn log(&self) -> std::path::PathBuf {
         self.dir.path().join("log")
     }
@@ -172,8 +184,7 @@ impl Stage {
 
     /// Tells the replica that the alert fires.
     pub fn tells_of(&self, pod: &str) {
-        let log = fs::read_to_string(self.log()).unwrap();
-        let webhook = log.split_once("webhook on ").unwrap().1.split(['"', ',', ' ']).next().unwrap().to_owned();
+        let webhook = self.address_after("webhook on ");
         let sent = self.runtime.block_on(async {
             reqwest::Client::new().post(webhook).json(&Self::notification(pod)).send().await.unwrap().status()
         });

@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::house::{FIRING, Plan};
 
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
@@ -37,8 +37,13 @@ impl Authority {
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
 
+    /// Its own certificate, in PEM.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
     /// A client that believes this authority alone, and shows what `shown` issued to it.
-    fn client(&self, shown: Option<&Self>) -> Client {
+    pub fn client(&self, shown: Option<&Self>) -> Client {
         let believed = Certificate::from_pem(self.0.pem().as_bytes()).unwrap();
         // Each request has a connection of its own, so that it sees what is shown now.
         let client = Client::builder().tls_certs_only([believed]).pool_max_idle_per_host(0);
@@ -98,7 +103,7 @@ impl Fort {
     }
 }
 
-fn show(certificate: &PathBuf, key: &PathBuf, authority: &Authority) {
+pub fn show(certificate: &PathBuf, key: &PathBuf, authority: &Authority) {
     let issued = authority.issue();
     fs::write(certificate, issued.0).unwrap();
     fs::write(key, issued.1).unwrap();

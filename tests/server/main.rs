@@ -4,6 +4,7 @@
 
 mod encrypted;
 mod house;
+mod people;
 mod told;
 
 use std::time::{Duration, Instant};

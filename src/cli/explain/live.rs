@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use super::report::Answer;
 use crate::{
-    api::{ClusterRemediationPolicy, Mode, ObjectKey, Phase, Remediation, RemediationPolicy},
-    cli::{
-        connect::{Cluster, Listed},
-        exit::OperatorError,
-        serve::monitors,
-    },
+    api::{Bounds, ClusterRemediationPolicy, Mode, ObjectKey, Phase, Remediation, RemediationPolicy},
+    cli::serve::monitors,
     clock::Clock,
     config::Config,
+    people::{
+        OperatorError,
+        cluster::{Cluster, Listed},
+    },
     policy::{Policy, PolicyResource},
     protections::Protections,
-    remediation::{Ledger, Looker, Observed, PolicyNow, RecordIndex, Reviewer, World, explain},
+    remediation::{
+        Asked, Crowd, LEDGER, Ledger, Looker, Observed, PolicyNow, RecordIndex, Reviewer, World, explain, kept,
+    },
+    target::Census,
 };
 
 /// The policies of the cluster that are in force by themselves; says which are not.
@@ -50,6 +53,8 @@ pub struct Scenery {
     shadow: Ledger,
     looker: Looker,
     max_concurrent: usize,
+    bounds: Bounds,
+    crowd: Crowd,
     clock: Clock,
 }
 
@@ -62,17 +67,28 @@ impl Scenery {
         for record in &records {
             index.put(record);
         }
-        let (ledger, shadow) = Ledger::of(&records, clock.now());
+        let (mut ledger, shadow) = Ledger::of(&records, clock.now());
+        match kept(cluster.client.clone(), &config.namespace).await {
+            Ok(kept) => ledger.recall(kept),
+            Err(error) => eprintln!(
+                "paramedic explain: what deleted records did does not count here, as ConfigMap {}/{LEDGER} cannot be read: \
+                 {error}",
+                config.namespace
+            ),
+        }
         let looker = Looker {
             reviewer: Reviewer::new(cluster.client.clone()),
             client: cluster.client.clone(),
             monitors: Arc::new(monitors),
+            census: Census::new(cluster.client.clone()),
             own_namespace: config.namespace.clone(),
             protected: Arc::new(config.protected_namespaces.iter().cloned().collect()),
             evidence_max_age: config.evidence_max_age.get(),
             clock: clock.clone(),
         };
-        Ok(Self { index, records, ledger, shadow, looker, max_concurrent: config.engine.max_concurrent, clock })
+        let crowd = Crowd::of(&records);
+        let (max_concurrent, bounds) = (config.engine.max_concurrent, config.limits.clone());
+        Ok(Self { index, records, ledger, shadow, looker, max_concurrent, bounds, crowd, clock })
     }
 
     /// A record that is there.
@@ -93,17 +109,20 @@ impl Scenery {
     pub async fn decided(&self, record: &Remediation, is_there: bool, policy: &Policy) -> Answer {
         let key = ObjectKey::of(record);
         let status = record.status.clone().unwrap_or_default();
-        let (scene, evidence) = self.looker.scene(record, policy.spec.mode == Mode::RequireApproval).await;
+        let asked = Asked { consents: policy.spec.mode == Mode::RequireApproval, workloads: true };
+        let (scene, evidence, _) = self.looker.scene(record, asked).await;
         let world = World {
             key: &key,
             cancel: None,
-            policy: &PolicyNow::InForce(Arc::new(policy.clone())),
+            policy: &PolicyNow::InForce(Arc::new(policy.clone().under(&self.bounds))),
             evidence: &evidence,
             audit: None,
             observed: Observed::Scene(Box::new(scene)),
             ledger: &self.ledger,
             shadow: &self.shadow,
             max_concurrent: self.max_concurrent,
+            bounds: &self.bounds,
+            crowd: &self.crowd,
             protections: Protections::default(),
         };
         let explained = explain(&record.spec, &status, &world, self.clock.now());

@@ -204,7 +204,7 @@ impl Matching {
             mode: policy.spec.mode,
             priority: policy.spec.priority,
             steps: policy.spec.steps.clone(),
-            limits: policy.spec.limits.clone(),
+            limits: policy.limits.clone(),
             names,
             answer,
         }

@@ -4,13 +4,19 @@ use super::*;
 use crate::{api::TargetKind, remediation::fixtures::*};
 
 fn args() -> Args {
-    Args { paths: Vec::new(), namespace: "paramedic".to_owned(), service_account: "paramedic".to_owned() }
+    Args {
+        paths: Vec::new(),
+        namespace: "paramedic".to_owned(),
+        service_account: "paramedic".to_owned(),
+        people: false,
+    }
 }
 
 fn grants(grants: &Grants) -> Vec<String> {
-    let line = |((group, resource), verbs): (&(String, String), &BTreeSet<String>)| {
+    let line = |((group, resource, name), verbs): (&Granted, &BTreeSet<String>)| {
+        let name = name.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
         let verbs: Vec<&str> = verbs.iter().map(String::as_str).collect();
-        format!("{} {resource}{}{group}", verbs.join(","), if group.is_empty() { "" } else { "." })
+        format!("{} {resource}{name}{}{group}", verbs.join(","), if group.is_empty() { "" } else { "." })
     };
     grants.0.iter().map(line).collect()
 }
@@ -73,7 +79,11 @@ fn an_action_in_anothers_name_is_that_accounts_right_and_paramedics_to_speak_in_
 
 /// What a rule of the shipped role grants, as questions.
 fn shipped() -> BTreeSet<(String, String, String)> {
-    let base = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/base/rbac.yaml");
+    granted("k8s/base/rbac.yaml")
+}
+
+fn granted(file: &str) -> BTreeSet<(String, String, String)> {
+    let base = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let text = std::fs::read_to_string(base).unwrap();
     let mut granted = BTreeSet::new();
     for document in text.split("\n---\n").filter(|document| document.contains("\nrules:")) {
@@ -92,8 +102,8 @@ fn shipped() -> BTreeSet<(String, String, String)> {
 
 fn needed(needs: &Needs) -> BTreeSet<(String, String, String)> {
     let all = std::iter::once(&needs.cluster).chain(needs.namespaces.values());
-    let each = |(key, verbs): (&(String, String), &BTreeSet<String>)| {
-        let (group, resource) = key.clone();
+    let each = |(key, verbs): (&Granted, &BTreeSet<String>)| {
+        let (group, resource, _) = key.clone();
         verbs.iter().map(move |verb| (group.clone(), resource.clone(), verb.clone())).collect::<Vec<_>>()
     };
     all.flat_map(|grants| grants.0.iter().flat_map(each)).collect()
@@ -113,4 +123,11 @@ fn the_shipped_role_grants_nothing_that_no_policy_needs() {
     let pods = a_policy("pods").steps(vec![restart_pod(), delete_pod(), rollout_restart()]).build();
     let unneeded: Vec<_> = shipped().difference(&needed(&Needs::of(&[pods], &args()))).cloned().collect();
     assert_eq!(unneeded, [], "k8s/base/rbac.yaml has these for nobody");
+}
+
+#[test]
+fn the_component_for_people_grants_what_they_need_and_no_more() {
+    let without = needed(&Needs::of(&[], &args()));
+    let with = needed(&Needs::of(&[], &Args { people: true, ..args() }));
+    assert_eq!(&with - &without, granted("k8s/components/people/rbac.yaml"));
 }

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,7 @@ use crate::{
     clients::{Alertmanager, ClientError, Collector, Endpoint, Monitors, Polling, Prometheus},
     clock::Clock,
     config::{self, Config, ConfigError, Overrides},
+    people::http,
     policy::PolicyStore,
     protections::Protections,
     replica::{self, Ended, Parts, Tasks},
@@ -151,11 +153,18 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
     let sources = Arc::new(Sources::load(&config.sources)?);
     warn_of_short_secrets(&config.sources);
     let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
-    let policies = Arc::new(PolicyStore::default());
+    let people_tls = config.api.tls.as_ref().map(|tls| Tls::load_of(PEOPLE_TLS, tls)).transpose()?.map(Arc::new);
+    let policies = Arc::new(PolicyStore::new(config.limits.clone()));
     policies::load(&config.policies, &policies, &metrics).map_err(ServeError::Policies)?;
     let intake_port = Bound::intake(&config).await?;
     let metrics_port = Bound::metrics(&config).await?;
-    let clients = cluster::connect(args.kubeconfig.as_deref(), &metrics).await?;
+    let people_port = Bound::people(&config).await?;
+    let found = cluster::find(args.kubeconfig.as_deref()).await?;
+    let people = match people_port {
+        Some(port) => Some(People { port, nobodys: cluster::nobodys(found.clone(), &metrics)?, tls: people_tls }),
+        None => None,
+    };
+    let clients = cluster::clients(found, &metrics)?;
     // It has tasks of its own: the last of all, as the others tell of spans until they end.
     let mut telling = Tasks::new(CancellationToken::new());
     let traces = start_traces(&config, &clock, &metrics, &mut telling)?;
@@ -174,11 +183,15 @@ async fn serve(args: &Args) -> Result<(), ServeError> {
     let gate = Gate { sources, throttle: Arc::default(), tls };
 
     let mut tasks = Tasks::new(CancellationToken::new());
-    start_watches(&parts, &gate, &mut tasks);
+    start_watches(&parts, &gate, people.as_ref(), &mut tasks);
     let intake = replica::start(&parts, &mut tasks);
     // The servers end later than the rest: metrics tell of the drain, and requests under way are answered.
     let mut servers = Tasks::new(CancellationToken::new());
-    let handles = start_servers(&parts, gate, intake, intake_port, metrics_port, &mut servers);
+    let throttle = Arc::clone(&gate.throttle);
+    let mut handles = start_servers(&parts, gate, intake, intake_port, metrics_port, &mut servers);
+    if let Some(people) = people {
+        handles.people = Some(people.start(&parts, throttle, &mut servers));
+    }
 
     let ended = tokio::select! {
         biased;
@@ -228,6 +241,39 @@ struct Gate {
     tls: Option<Arc<Tls>>,
 }
 
+/// What reading the certificate of the API for people again is called.
+const PEOPLE_TLS: &str = "reading the certificate of the API for people again";
+
+/// The API for people.
+struct People {
+    port: Bound,
+    /// Asks the API server without Paramedic's credentials.
+    nobodys: Client,
+    tls: Option<Arc<Tls>>,
+}
+
+impl People {
+    /// Serves it; gives the handle that tells it to stop.
+    fn start(self, parts: &Parts, throttle: Arc<Throttle>, servers: &mut Tasks) -> Handle<SocketAddr> {
+        let Self { port, nobodys, tls } = self;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        tracing::info!("API for people on {scheme}://{}/api/v1", port.address());
+        let config = &parts.config;
+        let router = http::router(http::Settings {
+            reviewer: parts.clients.once.clone(),
+            nobodys,
+            own_namespace: config.namespace.clone(),
+            certificates: config.api.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some()),
+            throttle,
+            metrics: Arc::clone(&parts.metrics),
+            clock: parts.clock.clone(),
+        });
+        let handle = Handle::new();
+        servers.try_spawn("server of the API for people", port.serve(router, handle.clone(), tls));
+        handle
+    }
+}
+
 /// Who can be asked about alerts, by the source that they stand for.
 pub fn monitors(config: &Config) -> Result<BTreeMap<String, Monitors>, ClientError> {
     let mut by_source: BTreeMap<String, Monitors> = BTreeMap::new();
@@ -269,12 +315,15 @@ fn start_traces(
 }
 
 /// What is looked at again and again.
-fn start_watches(parts: &Parts, gate: &Gate, tasks: &mut Tasks) {
+fn start_watches(parts: &Parts, gate: &Gate, people: Option<&People>, tasks: &mut Tasks) {
     let (metrics, stop) = (|| Arc::clone(&parts.metrics), tasks.stop());
     tasks.spawn("credentials", Arc::clone(&gate.sources).watch(metrics(), stop.clone()));
     tasks.spawn("throttle", Arc::clone(&gate.throttle).sweep(metrics(), stop.clone()));
     if let Some(tls) = &gate.tls {
         tasks.spawn("certificate", Arc::clone(tls).watch(metrics(), stop.clone()));
+    }
+    if let Some(tls) = people.and_then(|people| people.tls.as_ref()) {
+        tasks.spawn("certificate of the API for people", Arc::clone(tls).watch(metrics(), stop.clone()));
     }
     let files = parts.config.policies.clone();
     tasks.spawn(
@@ -289,6 +338,7 @@ fn start_watches(parts: &Parts, gate: &Gate, tasks: &mut Tasks) {
 struct Handles {
     intake: Handle<SocketAddr>,
     metrics: Handle<SocketAddr>,
+    people: Option<Handle<SocketAddr>>,
 }
 
 fn start_servers(
@@ -299,7 +349,7 @@ fn start_servers(
     metrics_port: Bound,
     servers: &mut Tasks,
 ) -> Handles {
-    let handles = Handles { intake: Handle::new(), metrics: Handle::new() };
+    let handles = Handles { intake: Handle::new(), metrics: Handle::new(), people: None };
     let scheme = if gate.tls.is_some() { "https" } else { "http" };
     tracing::info!("webhook on {scheme}://{}/webhook, metrics on {}", intake_port.address(), metrics_port.address());
     let router = server::intake_router(
@@ -325,6 +375,9 @@ const LAST_TRACES: Duration = Duration::from_secs(2);
 async fn drain(tasks: Tasks, servers: Tasks, telling: Tasks, handles: &Handles, deadline: Duration) {
     let end = tokio::time::Instant::now() + deadline;
     handles.intake.graceful_shutdown(Some(deadline));
+    if let Some(people) = &handles.people {
+        people.graceful_shutdown(Some(deadline));
+    }
     tasks.drain(deadline).await;
     let left = end.saturating_duration_since(tokio::time::Instant::now());
     handles.metrics.graceful_shutdown(Some(left.min(Duration::from_secs(1))));

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::report::{PauseRow, RecordRow, Report};
 use crate::{
     api::{ObjectRef, PauseScope, Reason},
     cli::output::{Table, age, counted, or_none},
     clock::to_the_second,
+    people::status::{PauseRow, RecordRow, Report},
 };
 
 /// The report, with more columns where `wide`.

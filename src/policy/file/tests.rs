@@ -81,7 +81,7 @@ fn a_good_policy_is_read_with_its_defaults() {
         (policy.reference.to_string().as_str(), &policy.namespaces[..]),
         ("shop/restart-cart", &["shop".into()][..])
     );
-    assert_eq!(policy.spec.limits.concurrency, 1);
+    assert_eq!(policy.limits.concurrency, 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use super::Candidate;
 use crate::{
     action::{self, Right},
-    api::{Action, DISABLED_ANNOTATION},
+    api::{Action, Breaker, DISABLED_ANNOTATION},
     clock::to_the_second,
     remediation::{
         ledger::after,
@@ -32,6 +32,10 @@ pub fn turns(name: &str) -> Option<Turns> {
         "audit" => (
             "an audit log that cannot be written",
             "an audit log that can be written again, or none in the configuration",
+        ),
+        "schedule" => (
+            "a time outside of the schedule's windows, or a freeze, of the policy or of the configuration",
+            "time, or another schedule",
         ),
         "evidence" => (
             "a silence or an inhibition, an alert that is over, or an Alertmanager that does not answer",
@@ -66,6 +70,18 @@ pub fn turns(name: &str) -> Option<Turns> {
             "the end of the remediation that comes first, unless it helped",
         ),
         "cooldown" => ("an action on the same subject within limits.cooldown", "time, or a shorter limits.cooldown"),
+        "given up" => (
+            "so many failures in a row, or so many recurrences, of the policy on the subject as limits.giveUp allows",
+            "time, or the annotation paramedic.dev/resumed-at on the subject or the policy",
+        ),
+        "breaker" => (
+            "so many failures of the policy as limits.breaker allows",
+            "time, or the annotation paramedic.dev/resumed-at on the policy",
+        ),
+        "storm" => (
+            "so many workloads in trouble at once as limits.storm of the configuration allows",
+            "fewer workloads in trouble, or a higher limits.storm",
+        ),
         "concurrency" => (
             "as many running remediations as limits.concurrency or engine.maxConcurrent allow",
             "the end of one of those that run, or a higher limit",
@@ -79,9 +95,10 @@ pub fn turns(name: &str) -> Option<Turns> {
             "a right that the account in whose name it is done does not have",
             "that right, as paramedic rbac prints it",
         ),
-        "rate" => {
-            ("as many actions of the policy in the window as limits.rate allows", "time, or a higher limits.rate")
-        }
+        "rate" => (
+            "as many actions in the window as limits.rate allows the policy, the namespace or all",
+            "time, or a higher limits.rate",
+        ),
         _ => return None,
     };
     Some(Turns { to_refuse, to_pass })
@@ -95,6 +112,7 @@ pub(super) fn of(name: &str, candidate: &Candidate<'_>) -> String {
             Some(why) => why.to_owned(),
             None => "nothing keeps the audit log from being written".to_owned(),
         },
+        ("schedule", _) => schedule(candidate),
         ("evidence", _) => evidence(candidate.world.evidence),
         ("target", Ok(resolved)) if resolved.target == resolved.subject.object => {
             format!("{} (uid {})", resolved.target, resolved.target.uid)
@@ -114,6 +132,21 @@ fn pause(candidate: &Candidate<'_>) -> String {
         Ok(Some(pause)) => pause.clone(),
         Err(unknown) => unknown.why.clone(),
     }
+}
+
+fn schedule(candidate: &Candidate<'_>) -> String {
+    let schedules = candidate.in_force.schedules.iter().chain([&candidate.world.bounds.schedule]);
+    let open = schedules.filter(|schedule| !schedule.is_always()).map(|schedule| match schedule.open(candidate.now) {
+        Ok(()) => format!("a schedule in {} is open", schedule.time_zone),
+        Err(closed) => {
+            let why = closed.freeze.map_or_else(|| "outside of its windows".to_owned(), |why| format!("frozen: {why}"));
+            let until = closed.until.map(|until| format!(", until {until}")).unwrap_or_default();
+            format!("a schedule in {} is closed, {why}{until}", schedule.time_zone)
+        }
+    });
+    let mut open: Vec<String> = open.collect();
+    open.dedup();
+    if open.is_empty() { "at any time".to_owned() } else { open.join("; ") }
 }
 
 fn evidence(evidence: &Evidence) -> String {
@@ -163,6 +196,16 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
                 )
             }
         },
+        "given up" => {
+            let limit = limits.give_up;
+            let (failures, times) = ledger.record_of(&policy, &subject.uid, limit, world.key, candidate.now);
+            format!(
+                "{failures} of {} failures in a row, {times} of {} recurrences in {}",
+                limit.failures, limit.recurrences, limit.per
+            )
+        }
+        "breaker" => breaker(candidate),
+        "storm" => storm(candidate, resolved),
         "concurrency" => {
             let (of_policy, all) = ledger.running_beside(&policy, world.key);
             let (most, most_in_all) = (limits.concurrency, world.max_concurrent);
@@ -187,18 +230,65 @@ fn with_target(name: &str, candidate: &Candidate<'_>, resolved: &Resolved) -> St
             let rights: Vec<String> = rights.iter().flatten().map(right).collect();
             if rights.is_empty() { "it needs no right".to_owned() } else { rights.join("; ") }
         }
-        "rate" => {
-            let rates = candidate.in_force.rates.iter();
-            let used = rates.map(|rate| {
-                let used = ledger.used(&policy, *rate, candidate.now);
-                format!("{used} of {} actions in {}", rate.actions, rate.per)
-            });
-            let mut used: Vec<String> = used.collect();
-            used.dedup();
-            used.join(" then, and now ")
-        }
+        "rate" => rate(candidate, resolved),
         _ => String::new(),
     }
+}
+
+/// How much of what lately ended failed.
+fn breaker(candidate: &Candidate<'_>) -> String {
+    let (ledger, policy) = (candidate.ledger(), candidate.policy());
+    let breakers = candidate.in_force.breakers.iter().map(|limit| {
+        let (failed, ended) = ledger.ended_in(&policy, *limit);
+        let Breaker { failed: share, least, per } = limit;
+        format!("{failed} of the last {ended} failed; it opens at {share} of at least {least} in {per}")
+    });
+    let mut breakers: Vec<String> = breakers.collect();
+    breakers.dedup();
+    breakers.join(" then, and now ")
+}
+
+/// How much is in trouble, of how much.
+fn storm(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
+    let world = candidate.world;
+    let (crowd, namespace) = (world.crowd, &resolved.target.namespace);
+    let there_are = candidate.scene.workloads.as_ref();
+    let of = |counted: Option<&Result<usize, String>>| match counted {
+        Some(Ok(number)) => format!(" of {number}"),
+        Some(Err(why)) => format!(" of nobody knows how many ({why})"),
+        None => String::new(),
+    };
+    let here = format!("{}{}", crowd.in_namespace(namespace), of(there_are.map(|all| &all.in_namespace)));
+    let all = format!("{}{}", crowd.in_all(), of(there_are.map(|all| &all.in_all)));
+    let limit = world.bounds.storm;
+    format!(
+        "{here} workloads are in trouble in namespace {namespace}, {all} in the cluster; a storm is {}, and {} at least",
+        limit.subjects, limit.least
+    )
+}
+
+/// How much of each rate is used.
+fn rate(candidate: &Candidate<'_>, resolved: &Resolved) -> String {
+    let (world, ledger, policy) = (candidate.world, candidate.ledger(), candidate.policy());
+    let rates = candidate.in_force.rates.iter();
+    let used = rates.map(|rate| {
+        let used = ledger.used(&policy, *rate, candidate.now);
+        format!("{used} of {} actions in {}", rate.actions, rate.per)
+    });
+    let mut used: Vec<String> = used.collect();
+    used.dedup();
+    let of_policy = used.join(" then, and now ");
+    let namespace = &resolved.target.namespace;
+    let bounds = [
+        (world.bounds.rate_per_namespace, Some(namespace), format!("in namespace {namespace}")),
+        (world.bounds.rate, None, "in all".to_owned()),
+    ];
+    let of_all = bounds.into_iter().filter_map(|(rate, namespace, place)| {
+        let rate = rate?;
+        let used = ledger.used_of_all(namespace.map(String::as_str), rate, candidate.now);
+        Some(format!("; {place} {used} of {} in {}", rate.actions, rate.per))
+    });
+    of_policy + &of_all.collect::<String>()
 }
 
 fn siblings(candidate: &Candidate<'_>) -> String {

@@ -16,7 +16,7 @@ fn refusal_of(world: &WorldFixture, record: &RecordFixture, now: i64) -> Option<
             crate::remediation::PolicyNow::InForce(policy) => policy.clone(),
             _ => panic!("the policy is in force in these stories"),
         };
-        let in_force = InForce::of(&record.spec, &policy);
+        let in_force = InForce::of(&record.spec, &policy, world.bounds);
         let Observed::Scene(scene) = &world.observed else { panic!("there is a scene in these stories") };
         let candidate = Candidate { spec: &record.spec, world, in_force: &in_force, step: None, scene, now: at(now) };
         admit(&candidate).err()

@@ -145,6 +145,7 @@ fn escalator(peers: &[&Peer], clock: &Clock) -> Escalator {
     let client = kube::Client::new(refuse, "default");
     let looker = Looker {
         reviewer: Reviewer::new(client.clone()),
+        census: crate::target::Census::new(client.clone()),
         client,
         monitors: Arc::new([(a_record().object().spec.source, monitors)].into()),
         own_namespace: "paramedic".to_owned(),

@@ -190,7 +190,7 @@ fn a_write_without_an_answer_may_still_be_carried_out_while_its_version_is_the_n
     let mut held = held(&a_record().version(20));
     let read = |version: u64| a_record().version(version).object();
     assert!(held.is_settled_by(&read(20), after(0)), "nothing is in doubt");
-    held.doubt(after(10));
+    held.doubt(Some("20".to_owned()), after(10));
     assert!(!held.is_settled_by(&read(20), after(11)), "it says only that it has not been carried out yet");
     assert!(!held.is_settled_by(&read(20), after(44)));
     assert!(held.is_settled_by(&read(20), after(45)), "too late for it");

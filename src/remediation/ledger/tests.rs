@@ -283,3 +283,13 @@ fn what_runs_on_a_subject_that_is_free_is_taken_in_and_nothing_is_ever_freed() {
     ledger.adopt(&a_record().named("second").acting(300).object());
     assert_eq!(ledger.lock("uid-cart", &key("asker")), locked);
 }
+
+#[test]
+fn what_has_ended_is_so_for_ever_however_late_that_is_seen() {
+    let mut ledger = Ledger::default();
+    ledger.adopt(&a_record().named("late").acting(100).object());
+    let ended = a_record().named("late").journal(ActionOutcome::Done, 100).in_phase(Phase::Failed, 200);
+    ledger.adopt(&ended.object());
+    assert_eq!(ledger.lock("uid-cart", &key("asker")), Ok(()));
+    assert_eq!((ledger.marks.len(), ledger.verdicts.len()), (1, 1));
+}

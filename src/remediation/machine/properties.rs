@@ -7,8 +7,8 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
 use crate::{
-    api::{Decision, Limits, Mode, ObjectKey, Remediation},
-    remediation::{Consent, Consents, Ledger, Mark, SiblingNow, fixtures::*},
+    api::{Bounds, Breaker, Decision, GiveUp, Limits, Mode, ObjectKey, Remediation},
+    remediation::{Consent, Consents, Crowd, Ledger, Mark, SiblingNow, Side, fixtures::*},
     target::Unresolved,
     triage::PolicyKey,
 };
@@ -131,16 +131,39 @@ fn event(records: usize) -> impl Strategy<Value = Event> {
     ]
 }
 
+fn give_up() -> impl Strategy<Value = GiveUp> {
+    let recurrences = prop_oneof![1_u32..6, 4_u32..100];
+    (1_u32..5, recurrences, 60_i64..7200).prop_map(|(failures, recurrences, per)| GiveUp {
+        failures,
+        recurrences,
+        per: seconds(per),
+    })
+}
+
+fn breaker() -> impl Strategy<Value = Breaker> {
+    (1_u32..=100, 1_u32..5, 60_i64..7200).prop_map(|(share, least, per)| Breaker {
+        failed: percent(share),
+        least,
+        per: seconds(per),
+    })
+}
+
+fn bounds() -> impl Strategy<Value = Bounds> {
+    let rate = || proptest::option::of((1_u32..6, 600_i64..7200).prop_map(|(actions, per)| rate(actions, per)));
+    (rate(), rate()).prop_map(|(rate, rate_per_namespace)| Bounds { rate, rate_per_namespace, ..Bounds::default() })
+}
+
 fn limits() -> impl Strategy<Value = Limits> {
-    (prop_oneof![1_i64..60, 1_i64..1800], 1_u32..6, 600_i64..7200, 1_u32..3, 1_u32..=100).prop_map(
-        |(cooldown, actions, per, concurrency, share)| Limits {
-            cooldown: seconds(cooldown),
-            rate: rate(actions, per),
-            concurrency,
-            min_available: percent(share),
-            allow_single_replica: false,
-        },
-    )
+    let first = (prop_oneof![1_i64..60, 1_i64..1800], 1_u32..6, 600_i64..7200, 1_u32..3, 1_u32..=100);
+    (first, give_up(), breaker()).prop_map(|((cooldown, actions, per, concurrency, share), give_up, breaker)| Limits {
+        cooldown: seconds(cooldown),
+        rate: rate(actions, per),
+        concurrency,
+        min_available: percent(share),
+        allow_single_replica: false,
+        give_up,
+        breaker,
+    })
 }
 
 // ---- those it happens to
@@ -176,6 +199,7 @@ struct Story {
     shadow: Ledger,
     now: i64,
     max_concurrent: usize,
+    bounds: Bounds,
 }
 
 impl Story {
@@ -224,7 +248,8 @@ impl Story {
         }
         let apps = (0..2).map(app).collect();
         let (ledger, shadow) = (Ledger::default(), Ledger::default());
-        Self { policies, records, apps, ledger, shadow, now: 0, max_concurrent }
+        let bounds = Bounds::default();
+        Self { policies, records, apps, ledger, shadow, now: 0, max_concurrent, bounds }
     }
 
     fn happen(&mut self, event: &Event) {
@@ -283,13 +308,20 @@ impl Story {
             assert_eq!(grown.running(), rebuilt.running());
             assert_eq!(grown.ended_lately(now), rebuilt.ended_lately(now));
             for policy in &self.policies {
-                let (limits, policy) = (&policy.spec.limits, PolicyKey::from(&policy.clone().build().reference));
+                let (limits, policy) = (&policy.all_limits(), PolicyKey::from(&policy.clone().build().reference));
                 assert_eq!(grown.rate(&policy, limits.rate, now), rebuilt.rate(&policy, limits.rate, now));
+                assert_eq!(grown.rate_in_all(limits.rate, now), rebuilt.rate_in_all(limits.rate, now));
+                assert_eq!(grown.rate_in("shop", limits.rate, now), rebuilt.rate_in("shop", limits.rate, now));
+                let breaker = |ledger: &Ledger| ledger.breaker(&policy, limits.breaker, None, now);
+                assert_eq!(breaker(grown), breaker(rebuilt));
                 for subject in ["uid-app0", "uid-app1"] {
                     let step = |ledger: &Ledger| ledger.first_step(&policy, subject, 3, now);
                     assert_eq!(step(grown), step(rebuilt));
                     for asker in &askers {
                         assert_eq!(grown.lock(subject, asker), rebuilt.lock(subject, asker));
+                        let gives_up =
+                            |ledger: &Ledger| ledger.gives_up(&policy, subject, limits.give_up, None, asker, now);
+                        assert_eq!(gives_up(grown), gives_up(rebuilt));
                         let cooldown = |ledger: &Ledger| ledger.cooldown(subject, limits, asker, now);
                         assert_eq!(cooldown(grown), cooldown(rebuilt));
                         let concurrency = |ledger: &Ledger| ledger.concurrency(&policy, limits, 2, asker);
@@ -307,13 +339,8 @@ impl Story {
             return;
         }
         let written = record.fixture.status.clone();
-        let announced = record.held.journal.len() > written.journal.len();
-        let undone = written.journal.last().is_some_and(|entry| !entry.outcome.counts());
-        let was_acting = record.held.phase == Phase::Acting && written.phase != Phase::Acting;
-        if announced || (was_acting && undone) {
-            self.ledger.give_back(&record.fixture.key);
-        }
-        self.ledger.follow(&record.fixture.key, written.phase);
+        self.ledger.reconcile(&record.fixture.object(), Side::Real);
+        self.shadow.reconcile(&record.fixture.object(), Side::Simulated);
         record.held = written;
         record.stale = false;
     }
@@ -323,7 +350,7 @@ impl Story {
         let now = at(self.now);
         let found = self.scene(index, sight.target);
         let target_ready = found.as_ref().is_ok_and(|found| found.target_ready);
-        let siblings = self.siblings(index);
+        let (siblings, objects) = (self.siblings(index), self.objects());
         let record = &mut self.records[index];
         let before = record.held.clone();
         record.hear(sight.said, now);
@@ -350,9 +377,11 @@ impl Story {
                     target: found,
                     access: all_allowed(),
                     consents,
+                    workloads: None,
                 }))
             }
         };
+        let crowd = Crowd::of(&objects);
         let policy = match sight.policy {
             PolicySight::InForce => PolicyNow::InForce(Arc::new(self.policies[record.policy].clone().build())),
             PolicySight::Unseen => PolicyNow::Unseen,
@@ -367,6 +396,8 @@ impl Story {
             ledger: &self.ledger,
             shadow: &self.shadow,
             max_concurrent: self.max_concurrent,
+            bounds: &self.bounds,
+            crowd: &crowd,
             audit: sight.unaudited.then_some("the disk is full"),
             protections: crate::protections::Protections::default(),
         };
@@ -399,11 +430,13 @@ impl Story {
         let record = &mut self.records[index];
         let key = record.fixture.key.clone();
         let acting = after.phase == Phase::Acting;
+        self.ledger.judge(&record.fixture.object(), after);
         if after.journal.len() > before.journal.len() {
             let (entry, subject) = (after.journal.last().unwrap(), after.subject.as_ref().unwrap());
             let mark = Mark {
                 at: entry.started_at,
                 policy: record.fixture.policy(),
+                namespace: entry.target.namespace.clone(),
                 subject: subject.uid.clone(),
                 target: entry.target.uid.clone(),
                 step: entry.step,
@@ -512,7 +545,7 @@ impl Story {
             entries.extend(counting.map(|entry| (entry.started_at, record)));
         }
         for (number, policy) in self.policies.iter().enumerate() {
-            let limits = &policy.spec.limits;
+            let limits = &policy.all_limits();
             let of_policy = |record: &&&Kept| record.policy == number;
             assert!(running.iter().filter(of_policy).count() <= limits.concurrency as usize, "concurrency of a policy");
             for (end, _) in entries.iter().filter(|(_, record)| record.policy == number) {
@@ -524,12 +557,71 @@ impl Story {
             }
         }
         for (later, record) in &entries {
-            let cooldown = self.policies[record.policy].spec.limits.cooldown.signed();
+            let cooldown = self.policies[record.policy].all_limits().cooldown.signed();
             let too_early = |(earlier, other): &&(Timestamp, &Kept)| {
                 let another = other.app == record.app && other.fixture.key != record.fixture.key;
                 another && earlier <= later && after(*earlier, cooldown) > *later
             };
             assert!(!entries.iter().any(|entry| too_early(&entry)), "a cooldown was not kept");
+        }
+        for rate in [self.bounds.rate, self.bounds.rate_per_namespace].into_iter().flatten() {
+            for (end, _) in &entries {
+                let within = |time: &Timestamp| time <= end && after(*time, rate.per.signed()) > *end;
+                let taken = entries.iter().filter(|(time, _)| within(time)).count();
+                assert!(taken <= rate.actions as usize, "{taken} actions in {} of all policies", rate.per);
+            }
+        }
+        for (time, record) in &entries {
+            self.memory_held(&entries, *time, record);
+        }
+    }
+}
+
+impl Story {
+    /// Whether a record might act at that time, by what earlier ones came to.
+    fn memory_held(&self, entries: &[(Timestamp, &Kept)], time: Timestamp, record: &Kept) {
+        let limits = &self.policies[record.policy].all_limits();
+        let give_up = limits.give_up;
+        let same = |other: &Kept| other.policy == record.policy && other.app == record.app;
+        let begun = |other: &Kept| {
+            let of_other = entries.iter().filter(|(_, kept)| kept.fixture.key == other.fixture.key);
+            of_other.map(|(at, _)| *at).min()
+        };
+        let others = self.records.iter().filter(|other| same(other) && other.fixture.key != record.fixture.key);
+        let recent = |at: &Timestamp| *at < time && after(*at, give_up.per.signed()) > time;
+        let recurrences = others.filter_map(begun).filter(recent).count();
+        assert!(recurrences < give_up.recurrences as usize, "it acted after {recurrences} recurrences");
+
+        // How those ended that had acted before: (when, of the same subject, whether it helped).
+        let mut ended: Vec<(Timestamp, bool, bool)> = Vec::new();
+        for other in self.records.iter().filter(|other| other.policy == record.policy) {
+            let status = &other.fixture.status;
+            let tried = |entry: &JournalEntry| entry.outcome.counts() || entry.outcome == ActionOutcome::Refused;
+            let judged = matches!(status.phase, Phase::Succeeded | Phase::Failed);
+            if let Some(at) = status.ended_at.filter(|_| judged && status.journal.iter().any(tried)) {
+                ended.push((at, other.app == record.app, status.phase == Phase::Succeeded));
+            }
+        }
+        ended.sort_unstable();
+        // Of what happened in the same second nobody can say which was first.
+        if ended.iter().any(|(at, ..)| *at == time) {
+            return;
+        }
+        ended.retain(|(at, ..)| *at < time);
+        let on_subject = ended.iter().rev().filter(|(_, same, _)| *same);
+        let failures: Vec<_> = on_subject.take_while(|(.., helped)| !helped).collect();
+        if failures.len() >= give_up.failures as usize {
+            let (last, ..) = failures[0];
+            assert!(after(*last, give_up.per.signed()) <= time, "it acted after {} failures in a row", failures.len());
+        }
+        if let Some((last, ..)) = ended.last() {
+            let breaker = limits.breaker;
+            let in_window: Vec<_> = ended.iter().filter(|(at, ..)| after(*at, breaker.per.signed()) > *last).collect();
+            let failed = u32::try_from(in_window.iter().filter(|(.., helped)| !helped).count()).unwrap();
+            let tripped = in_window.len() >= breaker.least as usize
+                && failed > 0
+                && failed >= breaker.failed.of(u32::try_from(in_window.len()).unwrap());
+            assert!(!tripped || after(*last, breaker.per.signed()) <= time, "it acted although its breaker was open");
         }
     }
 }
@@ -613,9 +705,11 @@ proptest! {
         modes in vec(prop_oneof![3 => Just(Mode::Enforce), 3 => Just(Mode::RequireApproval), 1 => Just(Mode::DryRun)], 2),
         records in vec((0..2_usize, 0..2_usize, 0..3_usize), 1..7),
         max_concurrent in 1..3_usize,
+        bounds in bounds(),
         events in vec(event(6), 1..150),
     ) {
         let mut story = Story::new(&limits, &modes, &records, max_concurrent);
+        story.bounds = bounds;
         for event in &events {
             let event = match event {
                 Event::Attend(record, sight) => Event::Attend(record % records.len(), sight.clone()),
@@ -758,8 +852,8 @@ proptest! {
             }
             _ => {
                 let (pause, target, consents) = (Ok(None), Ok(resolved("cart-1")), Consents::Said(Vec::new()));
-                let (siblings, access) = (Vec::new(), all_allowed());
-                Observed::Scene(Box::new(crate::remediation::Scene { siblings, pause, target, access, consents }))
+                let (siblings, access, workloads) = (Vec::new(), all_allowed(), None);
+                Observed::Scene(Box::new(crate::remediation::Scene { siblings, pause, target, access, consents, workloads }))
             }
         };
         let mut ledger = Ledger::default();

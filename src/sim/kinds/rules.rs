@@ -34,6 +34,7 @@ const RULES: &[(&str, Holds)] = &[
         let has = |name: &str| value.get(name).is_some_and(|value| !value.is_null());
         has("restartPod") != has("rolloutRestart")
     }),
+    ("self.from != self.to", |value, _| value.get("from") != value.get("to")),
     ("(self.kind == 'RemediationPolicy') == has(self.namespace)", |value, _| {
         let namespaced = value.get("namespace").is_some_and(|namespace| !namespace.is_null());
         (value["kind"] == "RemediationPolicy") == namespaced

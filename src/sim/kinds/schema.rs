@@ -410,7 +410,7 @@ mod tests {
         let object = json!({"apiVersion": "paramedic.dev/v1alpha1", "kind": "RemediationPolicy", "metadata": {"name": "a"}, "spec": spec});
         let (object, unknown) = kind.read(object).unwrap();
         assert_eq!(unknown, ["spec.odd"]);
-        assert_eq!(object["spec"]["limits"]["rate"], json!({"actions": 5, "per": "1h"}));
+        assert_eq!(object["spec"]["steps"][0]["verify"]["within"], "5m");
         assert_eq!(object["spec"]["steps"][0]["restartPod"]["method"], "Evict");
         assert_eq!(kind.schema.as_ref().unwrap().check(&object, None, None), []);
     }

@@ -1,5 +1,7 @@
 //! What was done to the world: which entry of which journal announced it, and whether a limit allowed it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use paramedic::{
     api::{ActionOutcome, Mode, Phase},
@@ -145,6 +147,8 @@ impl Judge {
         self.twice(&effect);
         self.cooldown(&effect);
         self.rate(&effect);
+        self.rate_in_all(&effect);
+        self.recurrences(&effect);
         if let Met::Pod { ready: true, workload, .. } = met {
             self.availability(&effect, workload);
         }
@@ -162,10 +166,29 @@ impl Judge {
         }
     }
 
-    /// Whether what a record did still counts: the memory of one that was deleted goes with the leader's term.
+    /// Whether what a record did still counts: the memory of one that was deleted goes with the leader's term, unless it
+    /// was kept before the later term began.
     fn counts(&self, effect: &Effect, later: &Effect) -> bool {
+        let kept = self.kept.get(&(effect.uid.clone(), effect.started_at));
         (effect.term, effect.replica) == (later.term, later.replica)
             || self.records.get(&effect.record).is_some_and(|record| record.gone.is_none())
+            || kept.is_some_and(|term| *term < later.term)
+    }
+
+    /// Takes in which actions of records that are gone the ledger keeps.
+    pub(super) fn ledger_changed(&mut self, after: Option<&Value>, stats: &mut Stats) {
+        let Some(text) = after.and_then(|map| map["data"]["gone"].as_str()) else { return };
+        stats.count("ledger", "kept what records did that are gone");
+        if text.len() > 1 << 20 {
+            self.violated("the ledger fits into an object", format!("{} bytes", text.len()));
+        }
+        for line in text.lines() {
+            let line: Value = serde_json::from_str(line).unwrap_or_default();
+            let at = line["acted"]["at"].as_str().and_then(|at| at.parse().ok());
+            if let (Some(target), Some(at)) = (line["acted"]["target"].as_str(), at) {
+                self.kept.entry((target.to_owned(), at)).or_insert(self.term);
+            }
+        }
     }
 
     fn cooldown(&mut self, effect: &Effect) {
@@ -195,6 +218,39 @@ impl Judge {
         if count > usize::try_from(rate.actions).unwrap_or(usize::MAX) {
             let what = format!("{key} was action {count} in {}; {} are allowed", rate.per, rate.actions);
             self.violated("rates are kept", what);
+        }
+    }
+
+    fn rate_in_all(&mut self, effect: &Effect) {
+        let Some(record) = self.records.get(&effect.record) else { return };
+        let (key, rate) = (record.key.clone(), self.plan.rate);
+        let from = effect.started_at - (rate.per.signed() - self.skews());
+        let in_window = self.effects.iter().filter(|other| other.started_at > from && self.counts(other, effect));
+        let count = in_window.count() + 1;
+        if count > usize::try_from(rate.actions).unwrap_or(usize::MAX) {
+            let what = format!("{key} was action {count} of all in {}; {} are allowed", rate.per, rate.actions);
+            self.violated("rates are kept", what);
+        }
+    }
+
+    /// A policy leaves a subject to people on which it acted for too many records.
+    fn recurrences(&mut self, effect: &Effect) {
+        let Some(record) = self.records.get(&effect.record) else { return };
+        let (key, limit) = (record.key.clone(), record.spec.limits.give_up);
+        let from = effect.started_at - (limit.per.signed() - self.skews());
+        let same = |other: &&Effect| {
+            other.policy == effect.policy && other.subject == effect.subject && other.record != effect.record
+        };
+        // Each counts from when it first acted.
+        let mut first: BTreeMap<&str, Timestamp> = BTreeMap::new();
+        for other in self.effects.iter().filter(same).filter(|other| self.counts(other, effect)) {
+            let at = first.entry(&other.record).or_insert(other.started_at);
+            *at = other.started_at.min(*at);
+        }
+        let count = first.values().filter(|at| **at > from).count();
+        if count >= usize::try_from(limit.recurrences).unwrap_or(usize::MAX) {
+            let what = format!("{key} acted after {count} others in {}; {} may", limit.per, limit.recurrences);
+            self.violated("a subject is left to people", what);
         }
     }
 

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use axum::body::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use paramedic::sim::State;
+use paramedic::{remediation::LEDGER, sim::State};
 
 pub use self::effects::Met;
 use self::{
@@ -60,6 +60,8 @@ pub struct Judge {
     /// By UID; also those that are gone.
     records: BTreeMap<String, Record>,
     effects: Vec<Effect>,
+    /// Of records that are gone, by target and time, in which term the ledger's `ConfigMap` first said it.
+    kept: BTreeMap<(String, Timestamp), u64>,
     policies: Policies,
     /// Pauses by namespace and name.
     pauses: BTreeMap<(String, String), Vec<Switch>>,
@@ -81,6 +83,7 @@ impl Judge {
             seen: 0,
             records: BTreeMap::new(),
             effects: Vec::new(),
+            kept: BTreeMap::new(),
             policies: Policies::default(),
             pauses: BTreeMap::new(),
             opt_outs: BTreeMap::new(),
@@ -126,6 +129,7 @@ impl Judge {
                 "Deployment" | "StatefulSet" => self.workload_changed(before, after, now),
                 "Namespace" => self.opt_out_changed(&change.object, after.is_some(), now),
                 "Lease" => self.lease_changed(after, stats),
+                "ConfigMap" if change.object["metadata"]["name"] == LEDGER => self.ledger_changed(after, stats),
                 _ => {}
             }
         }

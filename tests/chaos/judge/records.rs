@@ -10,7 +10,7 @@ use paramedic::{
 };
 use serde_json::Value;
 
-use super::{Judge, Sent};
+use super::{Judge, LOOK, Sent};
 use crate::stats::Stats;
 
 /// How late a replica may be about policies, with lagging watches and pauses between two of them.
@@ -40,6 +40,17 @@ impl Record {
 
     pub fn policy(&self) -> PolicyKey {
         PolicyKey::from(&self.spec.policy)
+    }
+
+    /// Whether it helped, of one that ended and had tried something.
+    fn helped(&self) -> Option<bool> {
+        let tried = |entry: &JournalEntry| entry.outcome.counts() || entry.outcome == ActionOutcome::Refused;
+        self.status.journal.iter().any(tried).then_some(())?;
+        match self.status.phase {
+            Phase::Succeeded => Some(true),
+            Phase::Failed => Some(false),
+            _ => None,
+        }
     }
 
     pub fn subject(&self) -> &str {
@@ -220,6 +231,7 @@ impl Judge {
             let what = format!("{key} began beside {all} others; {} may run", self.plan.max_concurrent);
             return self.violated("concurrency is kept", what);
         }
+        self.left_alone(uid, &subject.uid, entry.started_at, sent);
         let namespace = entry.target.namespace.clone();
         if let Some(why) = self.forbidden(&namespace, &[&entry.target.uid, &subject.uid], sent) {
             return self.violated("nothing begins where it is forbidden", format!("{key} began although {why}"));
@@ -228,6 +240,44 @@ impl Judge {
         if !self.policies.may_act(policy.kind.as_str(), &own, &policy.name, sent, POLICY_LAG) {
             let what = format!("{key} began although its policy has not been in force for a while");
             self.violated("nothing begins where it is forbidden", what);
+        }
+    }
+
+    /// What failed so often on a subject is left to people, and a policy of which so much fails stops.
+    fn left_alone(&mut self, uid: &str, subject: &str, started_at: Timestamp, sent: Timestamp) {
+        let Some(record) = self.records.get(uid) else { return };
+        let (key, policy, limits) = (record.key.clone(), record.policy(), &record.spec.limits);
+        let ended = |other: &&Record| other.policy() == policy && other.uid != uid && other.ended.is_some();
+        let others: Vec<&Record> = self.records.values().filter(ended).collect();
+        // What is gone may be forgotten, and a success among it.
+        if others.iter().any(|other| other.gone.is_some() || other.ended.is_none_or(|ended| ended >= sent - LOOK)) {
+            return;
+        }
+        let mut ends: Vec<(Timestamp, bool, &str)> = others
+            .iter()
+            .filter_map(|other| Some((other.status.ended_at?, other.helped()?, other.subject())))
+            .collect();
+        // Of what ended at once a success counts as the later one.
+        ends.sort_unstable();
+        let still = |last: Timestamp, per: SignedDuration| started_at < last + per - self.skews();
+        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let here = ends.iter().rev().filter(|(_, _, other)| *other == subject);
+        let row: Vec<Timestamp> = here.take_while(|(_, helped, _)| !helped).map(|(at, _, _)| *at).collect();
+        if let Some(last) = row.first()
+            && number(row.len()) >= limits.give_up.failures
+            && still(*last, limits.give_up.per.signed())
+        {
+            let what = format!("{key} began after {} failures in a row, the last at {last}", row.len());
+            return self.violated("a subject is left to people", what);
+        }
+        let (Some((last, _, _)), per) = (ends.last(), limits.breaker.per.signed()) else { return };
+        let window: Vec<bool> =
+            ends.iter().filter(|(at, _, _)| *at + per > *last).map(|(_, helped, _)| *helped).collect();
+        let (of, failed) = (number(window.len()), number(window.iter().filter(|helped| !**helped).count()));
+        let opens = of >= limits.breaker.least && failed > 0 && failed >= limits.breaker.failed.of(of);
+        if opens && still(*last, per) {
+            let what = format!("{key} began although {failed} of {of} had failed, the last at {last}");
+            self.violated("a policy stops of which too much fails", what);
         }
     }
 

@@ -36,12 +36,12 @@ pub fn cases() -> Vec<Case> {
             c.delete("clusterremediationpolicies/NS").await;
             c.get("/apis/paramedic.dev/v1alpha1/namespaces/NS/clusterremediationpolicies").await;
         }),
-        case("a part of the limits is completed", |c| async move {
+        case("a part of the limits is left as it is", |c| async move {
             c.also(&["spec.limits"]);
             c.post("remediationpolicies", policy("a").with(json!({"spec": {"limits": {"cooldown": "1h"}}}))).await;
             c.post("remediationpolicies", policy("b").with(json!({"spec": {"limits": {"minAvailable": 1}}}))).await;
         }),
-        case("an explicit null becomes the default", |c| async move {
+        case("an explicit null becomes the default where there is one", |c| async move {
             c.also(&["spec.limits", "spec.mode"]);
             let mut object = policy("a");
             object["spec"]["mode"] = Value::Null;

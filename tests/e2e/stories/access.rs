@@ -31,7 +31,7 @@ pub fn keep(logs: &[(String, String)]) {
 /// (verb, group, resource with subresource, namespace)
 type Question = (&'static str, &'static str, &'static str, &'static str);
 
-const ALLOWED: [Question; 15] = [
+const ALLOWED: [Question; 19] = [
     ("create", "", "pods/eviction", "default"),
     ("delete", "", "pods", "default"),
     ("get", "", "pods", "default"),
@@ -47,10 +47,17 @@ const ALLOWED: [Question; 15] = [
     ("patch", "paramedic.dev", "remediationpolicies/status", "default"),
     ("create", "events.k8s.io", "events", "default"),
     ("update", "coordination.k8s.io", "leases", PARAMEDIC),
+    ("list", "apps", "deployments", ""),
+    ("create", "", "configmaps", PARAMEDIC),
+    ("create", "authentication.k8s.io", "tokenreviews", ""),
+    ("create", "authorization.k8s.io", "subjectaccessreviews", ""),
 ];
 
-const REFUSED: [Question; 26] = [
+const REFUSED: [Question; 32] = [
     ("get", "", "secrets", PARAMEDIC),
+    ("get", "", "configmaps", PARAMEDIC),
+    ("update", "", "configmaps", PARAMEDIC),
+    ("create", "", "configmaps", "default"),
     ("list", "", "secrets", ""),
     ("get", "", "secrets", "kube-system"),
     ("create", "", "pods", "default"),
@@ -76,6 +83,9 @@ const REFUSED: [Question; 26] = [
     ("create", "rbac.authorization.k8s.io", "rolebindings", "default"),
     ("get", "coordination.k8s.io", "leases", "kube-system"),
     ("create", "", "serviceaccounts/token", PARAMEDIC),
+    ("impersonate", "", "users", ""),
+    ("impersonate", "", "groups", ""),
+    ("create", "paramedic.dev", "pauses", "default"),
 ];
 
 async fn may_do_no_more(story: Story) {

@@ -35,14 +35,14 @@ pub fn stories() -> Vec<Entry> {
 }
 
 /// A record that awaits an answer about the pod of its alert.
-struct Asked {
-    pod: PodRef,
-    policy: Policy,
-    alert: Alert,
-    record: Remediation,
+pub struct Asked {
+    pub pod: PodRef,
+    pub policy: Policy,
+    pub alert: Alert,
+    pub record: Remediation,
 }
 
-async fn asked(story: &Story, alertname: &str) -> Asked {
+pub async fn asked(story: &Story, alertname: &str) -> Asked {
     let pod = story.deployment("web").up().await.pod().await;
     let policy = story.policy(alertname).mode("RequireApproval").up().await;
     let alert = story.alert(alertname).about(&pod).fire().await;
@@ -54,14 +54,14 @@ async fn asked(story: &Story, alertname: &str) -> Asked {
 }
 
 impl Asked {
-    async fn acts(&self, story: &Story, approver: &str) {
+    pub async fn acts(&self, story: &Story, approver: &str) {
         let record = story.record(&self.alert, &self.policy).acts().await;
         let by = record.status.and_then(|status| status.journal.into_iter().next()?.approved_by);
         assert_eq!(by.map(|by| by.approver).as_deref(), Some(approver), "the journal says on whose consent");
         story.expect_only_ended(&[&self.pod]).await;
     }
 
-    async fn still_waits(&self, story: &Story) {
+    pub async fn still_waits(&self, story: &Story) {
         story.expect_untouched().await;
         story.record(&self.alert, &self.policy).awaits_approval().await;
     }

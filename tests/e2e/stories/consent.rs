@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use paramedic::api::{DISABLED_ANNOTATION, Reason};
+use paramedic::api::{ActionOutcome, DISABLED_ANNOTATION, Reason};
 
 use crate::{
     alerts::Alert,
+    gate::announcements,
     harness::{Cause, Entry, story, twins},
     policies::Policy,
     story::Story,
@@ -20,6 +21,7 @@ pub fn stories() -> Vec<Entry> {
     entries.extend(twins("consent::a_workload_opted_out", an_opted_out_workload));
     entries.extend(twins("consent::a_pod_opted_out", an_opted_out_pod));
     entries.extend(twins("consent::a_pause", a_pause));
+    entries.extend(twins("consent::a_pause_in_the_last_moment", a_pause_in_the_last_moment).map(Entry::on_the_rig));
     entries.push(story("consent::a_pause_that_expires_lets_go", a_pause_that_expires));
     entries.push(story("consent::a_pause_that_has_expired_is_none", a_pause_that_has_expired));
     entries.extend(twins("consent::a_dry_run", a_dry_run));
@@ -79,6 +81,34 @@ async fn a_pause(story: Story, cause: Cause) {
         story.record(&alert, &policy).waits_for(Reason::Paused).await;
         story.expect_untouched().await;
         story.unpause("hands-off").await;
+    }
+    acts(&story, &alert, &policy, &pod).await;
+}
+
+/// Somebody pauses while what is about to be done is being written down: it is not done, and the record says so. Its twin
+/// is held up for as long, and nobody pauses.
+async fn a_pause_in_the_last_moment(story: Story, cause: Cause) {
+    let pod = story.deployment("web").up().await.pod().await;
+    let policy = story.policy("PausedLate").up().await;
+    let mut gate = story.hold(announcements).await;
+    let alert = story.alert("PausedLate").about(&pod).fire().await;
+    let held = gate.held().await;
+    if cause.is_present() {
+        story.pause("just-in-time", None);
+    }
+    gate.open();
+    held.release();
+    if cause.is_present() {
+        let record = story.record(&alert, &policy).waits_for(Reason::Paused).await;
+        let journal = record.status.map(|status| status.journal).unwrap_or_default();
+        let outcomes: Vec<ActionOutcome> = journal.iter().map(|entry| entry.outcome).collect();
+        assert_eq!(outcomes, [ActionOutcome::NotDone], "it was announced, and it was not done");
+        story.expect_untouched().await;
+        story.unpause("just-in-time").await;
+        alert.resolve().await;
+        story.record(&alert, &policy).is_skipped_for(Reason::AlertCleared).await;
+        story.expect_untouched().await;
+        return;
     }
     acts(&story, &alert, &policy, &pod).await;
 }

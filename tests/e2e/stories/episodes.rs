@@ -200,20 +200,23 @@ async fn records_about(story: &Story, pod: &str) -> String {
     about.map(|record| say(&record.status.clone().unwrap_or_default())).collect::<Vec<_>>().join("; ")
 }
 
-const SETTINGS: [&str; 4] = [
+const SETTINGS: [&str; 5] = [
     "PARAMEDIC_LEADER__LEASE_DURATION",
     "PARAMEDIC_LEADER__RENEW_EVERY",
     "PARAMEDIC_LEADER__ACTION_TIMEOUT",
     "PARAMEDIC_ALERTMANAGERS",
+    "PARAMEDIC_LIMITS__STORM__LEAST",
 ];
 
-/// A lease of 3 s, and both peers to be asked.
-fn settings(story: &Story) -> [String; 4] {
+/// A lease of 3 s, both peers to be asked, and nothing that counts as a storm.
+fn settings(story: &Story) -> [String; 5] {
     let peers: Vec<String> = addresses(story)
         .iter()
         .map(|url| format!("{{url=\"{url}\",source=\"alertmanager\",resendInterval=\"20s\"}}"))
         .collect();
-    let values = ["3s".to_owned(), "500ms".to_owned(), "2s".to_owned(), format!("[{}]", peers.join(","))];
+    let peers = format!("[{}]", peers.join(","));
+    // Twenty workloads in trouble at once are what this is about.
+    let values = ["3s".to_owned(), "500ms".to_owned(), "2s".to_owned(), peers, "1000".to_owned()];
     let mut settings = SETTINGS.map(str::to_owned);
     for (setting, value) in settings.iter_mut().zip(values) {
         setting.push('=');
@@ -223,7 +226,7 @@ fn settings(story: &Story) -> [String; 4] {
 }
 
 /// Restarts Paramedic with these variables of the environment; a name with a minus takes one away.
-fn paramedic_with(story: &Story, settings: &[String; 4]) {
+fn paramedic_with(story: &Story, settings: &[String; 5]) {
     let mut arguments = vec!["-n", PARAMEDIC, "set", "env", "deployment/paramedic"];
     arguments.extend(settings.iter().map(String::as_str));
     let world = story.world;

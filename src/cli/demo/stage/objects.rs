@@ -114,8 +114,8 @@ mod tests {
             "mode {:?} -> {:?}, cooldown {} -> {}, stableFor {} -> {}",
             shipped.spec.mode,
             here.spec.mode,
-            shipped.spec.limits.cooldown,
-            here.spec.limits.cooldown,
+            shipped.spec.limits.cooldown.unwrap(),
+            here.spec.limits.cooldown.unwrap(),
             shipped.spec.steps[0].verify.stable_for,
             here.spec.steps[0].verify.stable_for
         );

@@ -35,6 +35,7 @@ fn a_wait_names_the_check_that_decided_and_what_would_have_turned_it() {
       CHECK         SAID   LOOKED AT
       pause         pass   no Pause is in force
       audit         pass   nothing keeps the audit log from being written
+      schedule      pass   at any time
       evidence      pass   the alert fires
       target        pass   Pod shop/cart-1 (uid uid-cart-1) of Deployment shop/cart
       opted out     pass   no paramedic.dev/disabled on target, subject or namespace
@@ -45,6 +46,9 @@ fn a_wait_names_the_check_that_decided_and_what_would_have_turned_it() {
       subject lock  pass   nothing else runs on Deployment shop/cart
       cooldown      NO <=  Deployment shop/cart was acted on at 2026-03-01T11:59:00Z for shop/other; its cooldown of 10m ends at 2026-03-01T12:09:00Z
           would have been turned by: time, or a shorter limits.cooldown
+      given up      pass   0 of 3 failures in a row, 1 of 5 recurrences in 4h
+      breaker       pass   0 of the last 0 failed; it opens at 50% of at least 5 in 1h
+      storm         pass   0 workloads are in trouble in namespace shop, 0 in the cluster; a storm is 50%, and 10 at least
       concurrency   pass   0 of 1 run for the policy, 0 of 10 in all
       availability  pass   1 of 3 pods are ready, and a rollout ends 0 of them at once; minAvailable 50% asks for 2
       rollout       pass   3 of 3 pods are of the current template
@@ -77,6 +81,7 @@ fn one_that_acted_says_what_was_looked_at_before_and_what_is_waited_for() {
       CHECK         SAID  LOOKED AT
       pause         pass  no Pause is in force
       audit         pass  nothing keeps the audit log from being written
+      schedule      pass  at any time
       evidence      pass  the alert fires
       target        pass  Pod shop/cart-1 (uid uid-cart-1) of Deployment shop/cart
       opted out     pass  no paramedic.dev/disabled on target, subject or namespace
@@ -86,6 +91,9 @@ fn one_that_acted_says_what_was_looked_at_before_and_what_is_waited_for() {
       priority      pass  no other policy of a higher priority answers the alert
       subject lock  pass  nothing else runs on Deployment shop/cart
       cooldown      pass  no other remediation acted on Deployment shop/cart lately; its cooldown is 10m
+      given up      pass  0 of 3 failures in a row, 0 of 5 recurrences in 4h
+      breaker       pass  0 of the last 0 failed; it opens at 50% of at least 5 in 1h
+      storm         pass  0 workloads are in trouble in namespace shop, 0 in the cluster; a storm is 50%, and 10 at least
       concurrency   pass  0 of 1 run for the policy, 0 of 10 in all
       availability  pass  3 of 3 pods are ready, and the action ends one of them; minAvailable 50% asks for 2
       rollout       pass  3 of 3 pods are of the current template

@@ -2,10 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::*;
+use jiff::Timestamp;
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
+
+use super::text;
 use crate::{
-    api::{ActionOutcome, Reason},
-    cli::status::text,
+    api::{ActionOutcome, Pause, PauseScope, Phase, Reason, RemediationPolicy},
+    people::{
+        cluster::Listed,
+        status::{Facts, Held, Report},
+    },
     remediation::fixtures::{HOUR, MINUTE, a_record, at},
 };
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
 use kube::ResourceExt;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
         ClusterRemediationPolicy, Mode, ObjectKey, ObjectRef, Pause, PauseScope, Phase, PolicyStatus, Reason,
         Remediation, RemediationPolicy,
     },
-    cli::connect::Listed,
+    people::cluster::Listed,
     policy::ACCEPTED,
 };
 
@@ -21,15 +22,21 @@ const A_DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// What the API answered.
 pub struct Facts {
+    /// Where Paramedic is.
     pub own_namespace: String,
     /// The only namespace that was asked about.
     pub namespace: Option<String>,
+    /// The Lease, where it is there.
     pub lease: Option<Held>,
     /// Paramedic's own, or why they are not known.
     pub pods: Result<Vec<Pod>, String>,
+    /// The records.
     pub records: Listed<Remediation>,
+    /// The pauses, those of Paramedic's own namespace too.
     pub pauses: Listed<Pause>,
+    /// The policies of namespaces.
     pub policies: Listed<RemediationPolicy>,
+    /// The cluster policies.
     pub cluster_policies: Listed<ClusterRemediationPolicy>,
 }
 
@@ -60,7 +67,7 @@ impl Held {
 }
 
 /// What is said.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// When that was.
@@ -89,7 +96,7 @@ pub struct Report {
 }
 
 /// Who acts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Leader {
     /// Its name in the Lease.
@@ -103,7 +110,7 @@ pub struct Leader {
 }
 
 /// One of its pods.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Replica {
     /// The pod.
@@ -115,7 +122,7 @@ pub struct Replica {
 }
 
 /// A pause in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PauseRow {
     /// Its namespace.
@@ -135,7 +142,7 @@ pub struct PauseRow {
 }
 
 /// The policies.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Policies {
     /// How many are in force, by mode.
@@ -145,7 +152,7 @@ pub struct Policies {
 }
 
 /// A policy that is not in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyRow {
     /// `namespace/name`, or the name of a cluster policy.
@@ -158,7 +165,7 @@ pub struct PolicyRow {
 }
 
 /// A record, in short.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordRow {
     /// Its namespace.
@@ -354,6 +361,3 @@ fn problems(facts: &Facts, leader: &Leader, replicas: &[Replica], policies: &Pol
     problems.extend(unreadable("Remediation", &facts.records.unreadable));
     problems
 }
-
-#[cfg(test)]
-mod tests;
