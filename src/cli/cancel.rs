@@ -78,12 +78,10 @@ async fn get(api: &Api<Remediation>, key: &ObjectKey) -> Result<Remediation, Ope
 
 fn text(key: &ObjectKey, record: &Remediation) -> String {
     let status = record.status.clone().unwrap_or_default();
-    let message = status.message.map(|message| format!(": {message}")).unwrap_or_default();
+    // The phase says it already.
+    let message = status.message.map(|message| format!(": {}", message.trim_start_matches("cancelled: ")));
+    let message = message.unwrap_or_default();
     match status.phase {
-        // The message begins with the phase.
-        Phase::Cancelled if !message.is_empty() => {
-            format!("Remediation {key} is{}.\n", message.trim_start_matches(':'))
-        }
         phase if phase.is_terminal() => format!("Remediation {key} is {}{message}.\n", phase.as_str()),
         Phase::Acting => format!(
             "Remediation {key} is to be cancelled, but its action is under way; it ends once it is known what came of that.\n"
@@ -104,11 +102,15 @@ mod tests {
     #[test]
     fn it_says_what_became_of_it() {
         let said = |phase| text(&key("one"), &a_record().named("one").in_phase(phase, 0).object());
-        let said = [Phase::Cancelled, Phase::Acting, Phase::Waiting].map(said).concat();
+        let mut ended = a_record().named("one").in_phase(Phase::Cancelled, 0);
+        ended.status.message = Some("cancelled: done by hand".to_owned());
+        let said =
+            [Phase::Cancelled, Phase::Acting, Phase::Waiting].map(said).concat() + &text(&key("one"), &ended.object());
         insta::assert_snapshot!(said, @r"
         Remediation shop/one is Cancelled.
         Remediation shop/one is to be cancelled, but its action is under way; it ends once it is known what came of that.
         Remediation shop/one is to be cancelled; the leader has not ended it yet, it is Waiting. `paramedic status` says whether anybody leads.
+        Remediation shop/one is Cancelled: done by hand.
         ");
     }
 }

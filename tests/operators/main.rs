@@ -103,7 +103,7 @@ fn cancelling_ends_what_waits_and_its_twin_goes_on() {
     stage.says(1, "cancel shop/nothing --reason x", &["there is no remediation shop/nothing"]);
     stage.says(2, &format!("cancel {name} -n shop"), &["--reason <TEXT>"]);
     assert_eq!(stage.record().unwrap().status.unwrap().phase, Phase::Waiting, "nothing was changed so far");
-    let said = [&format!("Remediation shop/{name} is Cancelled: cancelled: done by hand")[..]];
+    let said = [&format!("Remediation shop/{name} is Cancelled: done by hand")[..]];
     stage.says(0, &format!("cancel {name} -n shop --reason 'done by hand'"), &said);
     assert_eq!(reason(&stage), Some(Reason::CancelRequested));
     stage.says(1, &format!("cancel shop/{name} --reason again"), &["has ended already: it is Cancelled"]);

@@ -119,7 +119,7 @@ fn table(checks: &[CheckRow], wide: bool) -> String {
 fn conclusion(then: &Then) -> String {
     let reason = then.reason.map(|reason| format!(" ({})", reason.as_str())).unwrap_or_default();
     let message = then.message.as_deref().unwrap_or_default();
-    let until = then.until.map(|until| format!(", until {until}")).unwrap_or_default();
+    let until = then.until.map(|until| format!(", until {}", to_the_second(until))).unwrap_or_default();
     let verb = if then.acts { "It would act now" } else { "It would not act now" };
     format!("=> {verb}: {}{reason}{until}: {message}", then.phase.as_str())
 }

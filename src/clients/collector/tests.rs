@@ -19,8 +19,11 @@ use crate::{
     },
 };
 
-/// Made by opentelemetry-proto 0.33.1 of the same span: its `ExportTraceServiceRequest`, encoded.
-const AS_OTHERS_WRITE_IT: &[u8] = include_bytes!("as-others-write-it.bin");
+/// Made by opentelemetry-proto 0.33.1 of the same span: its `ExportTraceServiceRequest`, encoded, in hexadecimal digits.
+fn as_others_write_it() -> Vec<u8> {
+    let digits: String = include_str!("as-others-write-it.hex").split_whitespace().collect();
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+}
 
 fn a_span() -> Span {
     let at = |seconds: i64| Timestamp::from_second(1_767_225_600 + seconds).unwrap();
@@ -42,9 +45,9 @@ fn what_is_sent_is_what_others_read() {
     let attributes = otlp::key_values(&Attributes::default().with("service.name", "paramedic"));
     let resource_spans = vec![ResourceSpans { resource: Some(Resource { attributes }), scope_spans }];
     let request = ExportTraceServiceRequest { resource_spans };
-    assert_eq!(ExportTraceServiceRequest::decode(AS_OTHERS_WRITE_IT).unwrap(), request);
+    assert_eq!(ExportTraceServiceRequest::decode(as_others_write_it().as_slice()).unwrap(), request);
     // The order of the fields in a message is free, but both write them by their numbers.
-    assert_eq!(request.encode_to_vec(), AS_OTHERS_WRITE_IT);
+    assert_eq!(request.encode_to_vec(), as_others_write_it());
 }
 
 #[test]
