@@ -149,6 +149,10 @@ impl RecordCache {
         }
         let open = record.status.as_ref().is_none_or(|status| !status.phase.is_terminal());
         let mut held = self.lock();
+        // A list that is being read may be from before its creation.
+        if let Some(listing) = &mut held.listing {
+            listing.insert(key.clone());
+        }
         if open {
             held.records.insert(key.clone(), Arc::new(record));
         } else {
@@ -176,7 +180,9 @@ impl RecordCache {
     }
 
     fn remove(&self, key: &ObjectKey, resource_version: Option<&str>) {
-        self.index.remove(key, resource_version);
+        if !self.index.remove(key, resource_version) {
+            return;
+        }
         let mut held = self.lock();
         held.records.remove(key);
         held.changed.insert(key.clone());

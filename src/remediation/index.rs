@@ -107,16 +107,21 @@ impl RecordIndex {
     }
 
     /// Forgets a record that was deleted, and takes in none of its versions any more: an answer to a request may come
-    /// after the news of the deletion. `resource_version` is the deletion's, where it is known.
-    pub fn remove(&self, key: &ObjectKey, resource_version: Option<&str>) {
+    /// after the news of the deletion. `resource_version` is the deletion's, where it is known. `false`: another one of
+    /// that name is known, which was created after it.
+    pub fn remove(&self, key: &ObjectKey, resource_version: Option<&str>) -> bool {
         let mut records = self.lock();
         let known = records.entries.get(key).and_then(|entry| entry.resource_version.clone());
+        if is_older(resource_version, known.as_deref()) {
+            return false;
+        }
         records.remove(key);
         let known = known.as_deref();
         let last = if is_older(known, resource_version) || known.is_none() { resource_version } else { known };
         if let Some(last) = last.map(str::to_owned) {
             records.bury(key.clone(), last);
         }
+        true
     }
 
     /// Whether there is a record of this name.

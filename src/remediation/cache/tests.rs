@@ -83,6 +83,24 @@ fn what_a_new_list_does_not_have_any_more_was_deleted_meanwhile() {
 }
 
 #[test]
+fn late_news_of_a_deletion_leaves_the_next_one_of_that_name_alone() {
+    let cache = listed(&[a_record().named("one").version(5)]);
+    cache.put(a_record().named("one").version(12).object());
+    changes(&cache);
+    cache.apply(Delete(object(&a_record().named("one").version(9))));
+    assert_eq!((cache.index().len(), changes(&cache)), (1, vec![]));
+}
+
+#[test]
+fn what_is_created_while_a_list_is_read_is_not_missing_in_it() {
+    let cache = listed(&[]);
+    cache.apply(Init);
+    cache.put(a_record().named("one").version(12).object());
+    cache.apply(InitDone);
+    assert_eq!((cache.index().len(), changes(&cache)), (1, vec!["seen one".to_owned()]));
+}
+
+#[test]
 fn a_deleted_record_is_gone_whether_it_can_be_read_or_not() {
     let cache = listed(&[a_record().named("one"), a_record().named("two")]);
     changes(&cache);

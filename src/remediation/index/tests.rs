@@ -106,6 +106,16 @@ fn an_answer_that_comes_after_the_news_of_the_deletion_brings_nothing_back() {
 }
 
 #[test]
+fn news_of_a_deletion_that_comes_after_another_one_of_that_name_was_made_takes_nothing_away() {
+    let index = index(&[a_record().version(5)]);
+    assert!(index.put(&a_record().version(12).object()), "the answer to its creation");
+    assert!(!index.remove(&key("rem-1"), Some("9")), "it was another one that was deleted");
+    assert!(index.contains(&key("rem-1")));
+    assert!(index.remove(&key("rem-1"), Some("15")));
+    assert!(!index.contains(&key("rem-1")));
+}
+
+#[test]
 fn deletions_are_remembered_for_a_while_only() {
     let index = RecordIndex::default();
     for number in 0..BURIED + 10 {
