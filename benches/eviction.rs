@@ -167,8 +167,8 @@ async fn delete(api: &Api<Pod>, pods: &mut Watched, name: &str) -> anyhow::Resul
 
 async fn by_calls(client: &Client, pods: &mut Watched, name: &str, deployment: &str) -> anyhow::Result<Duration> {
     let selector = format!("{LABEL}={deployment}");
-    let (began, ended) = tokio::join!(calls::evict(client, name, deployment, &selector), pods.end_of(name));
-    Ok(ended?.duration_since(began?))
+    let (began, ended) = tokio::try_join!(calls::evict(client, name, deployment, &selector), pods.end_of(name))?;
+    Ok(ended.duration_since(began))
 }
 
 /// Gives the time to the answer and the time to the eviction.
