@@ -54,8 +54,9 @@ use crate::{
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How old a look at the world may be when it is decided on.
 const SCENE_AGE: Duration = Duration::from_secs(1);
-/// So many looks are under way at a time.
-const LOOKS: usize = 32;
+/// With so many looks, writes and actions under way no look is begun: a storm is to be looked at as one, before its own
+/// consequences keep the API server busy.
+const LOOKS: usize = 64;
 /// How old the count of what is in trouble may be when it is decided on.
 const CROWD_AGE: Duration = Duration::from_millis(100);
 /// With less of the term left than this nothing is begun any more.
