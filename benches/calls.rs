@@ -4,7 +4,7 @@
 //! written down before it is begun, and a pause is asked for in the last moment: so many calls one after another, some of
 //! them beside others, are made for one eviction, whoever makes them. A `ConfigMap` of a record's size stands for the record.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use k8s_openapi::{
@@ -26,6 +26,8 @@ use crate::cluster::{OWN, PODS};
 pub const SEQUENTIAL: usize = 8;
 /// The size of a record, in bytes.
 const RECORD: usize = 3_000;
+/// How long the API server may take to serve what was just defined.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Makes them for one pod of a Deployment, whose pods that selector selects; gives when they began.
 pub async fn evict(client: &Client, pod: &str, deployment: &str, selector: &str) -> anyhow::Result<Instant> {
@@ -57,6 +59,17 @@ pub async fn evict(client: &Client, pod: &str, deployment: &str, selector: &str)
     tokio::try_join!(pauses[0].list(&not_older[0]), pauses[1].list(&not_older[1]))?;
     pods.evict(pod, &EvictParams::default()).await.context("the eviction was refused")?;
     Ok(began)
+}
+
+/// Waits until the API server has begun to serve what was just defined: the first list of it may be refused.
+pub async fn served(client: &Client) -> anyhow::Result<()> {
+    let pauses = Api::<Pause>::namespaced(client.clone(), PODS);
+    let end = Instant::now() + PATIENCE;
+    while let Err(error) = pauses.list(&ListParams::default()).await {
+        ensure!(Instant::now() < end, "pauses cannot be listed: {error}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
 }
 
 fn a_record(name: &str) -> ConfigMap {

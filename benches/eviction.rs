@@ -93,6 +93,7 @@ pub async fn latencies(client: &Client, paramedic: &Paramedic, image: &str, coun
     for number in 0..DEPLOYMENTS {
         deployments.create(&PostParams::default(), &deployment(number, image)?).await?;
     }
+    calls::served(client).await?;
     let mut pods = Watched::new(client, DEPLOYMENTS);
     let api: Api<Pod> = Api::namespaced(client.clone(), PODS);
     let http = reqwest::Client::new();
