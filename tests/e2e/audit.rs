@@ -63,12 +63,18 @@ impl Audit {
 
     /// The evictions and deletions of pods that were done in a namespace.
     pub fn pods_ended(&self, namespace: &str) -> Vec<Asked> {
-        self.asked(|asked| {
-            let ends = (asked.verb == "create" && asked.resource == "pods/eviction")
-                || (asked.verb == "delete" && asked.resource == "pods");
-            ends && asked.namespace == namespace && (200..300).contains(&asked.code)
-        })
+        self.asked(|asked| ends_a_pod(asked) && asked.namespace == namespace && (200..300).contains(&asked.code))
     }
+
+    /// Those in a namespace that may have been done: whoever asked was gone before the answer, which was 504.
+    pub fn pods_perhaps_ended(&self, namespace: &str) -> Vec<Asked> {
+        self.asked(|asked| ends_a_pod(asked) && asked.namespace == namespace && asked.code == 504)
+    }
+}
+
+fn ends_a_pod(asked: &Asked) -> bool {
+    (asked.verb == "create" && asked.resource == "pods/eviction")
+        || (asked.verb == "delete" && asked.resource == "pods")
 }
 
 fn follow(mut log: BufReader<File>, into: &Mutex<Vec<Asked>>) {
